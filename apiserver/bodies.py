@@ -1,0 +1,256 @@
+"""Request bodies: JSON, YAML and protobuf become one JSON-shaped object.
+
+Input is hostile: sizes are bounded before parsing, and what a small text may expand to is bounded while parsing.
+"""
+
+import json
+from collections.abc import Hashable
+from typing import Any, Final, NamedTuple
+
+import orjson
+import yaml
+from verger.apiserver.negotiation import JSON, SUPPORTED, YAML
+from verger.apiserver.protobuf import Codec, ProtobufError, open_envelope
+from verger.store.errors import BadRequest, UnsupportedMediaType
+from verger.store.gojson import go_json_error
+from verger.store.invalid import quote
+from verger.store.objects import Object
+
+BODY_MAX: Final = 3 * 1024 * 1024
+"""Bytes of a request body. upstream: MaxRequestBodyBytes"""
+YAML_NODES_MAX: Final = 1_000_000
+"""Nodes that a YAML document may expand to: a few aliases can stand for more than there is memory."""
+_EXCERPT: Final = 30
+
+
+class Parsed(NamedTuple):
+    """A body as an object, and what is odd about the text (keys that occur twice).
+
+    A warning says it a line each, a strict error in the words of the parser.
+    """
+
+    obj: Object
+    problems: list[str]
+    strict: list[str]
+
+
+class BodyError(ValueError):
+    """The bytes cannot be parsed."""
+
+
+def media_type_of(content_type: str) -> str:
+    """The media type of a Content-Type header; none at all is JSON."""
+    return content_type.partition(";")[0].strip().lower() or JSON
+
+
+def unsupported() -> UnsupportedMediaType:
+    """The body is in none of the formats."""
+    return UnsupportedMediaType(
+        f"the body of the request was in an unknown format - accepted media types include: {', '.join(SUPPORTED)}"
+    )
+
+
+class _DuplicateKeys(dict[str, Any]):
+    """A JSON object some of whose keys occur twice."""
+
+    names: tuple[str, ...] = ()
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) == len(pairs):
+        return out
+    marked = _DuplicateKeys(out)
+    seen: set[str] = set()
+    marked.names = tuple(
+        dict.fromkeys(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    )
+    return marked
+
+
+def _duplicates(value: Any, path: str) -> list[str]:
+    out: list[str] = []
+    if isinstance(value, dict):
+        if isinstance(value, _DuplicateKeys):
+            out += [f"duplicate field {quote(f'{path}{name}')}" for name in value.names]
+        for key, item in value.items():
+            out += _duplicates(item, f"{path}{key}.")
+    elif isinstance(value, list):
+        base = path.removesuffix(".")
+        for index, item in enumerate(value):
+            out += _duplicates(item, f"{base}[{index}].")
+    return out
+
+
+def parse_json(body: bytes) -> Parsed:
+    """A JSON object. Raises BodyError in Go's words."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BodyError(f"json parse error: {go_json_error(body, error)}") from None
+    if not isinstance(value, dict):
+        sort = "array" if isinstance(value, list) else type(value).__name__.replace("str", "string")
+        raise BodyError(
+            f"json parse error: json: cannot unmarshal {sort} into Go value of type struct"
+        )
+    # A compact body that is as long as what came of it has lost nothing; only the others are read a second time.
+    problems: list[str] = []
+    if len(orjson.dumps(value)) != len(body):
+        try:
+            problems = _duplicates(json.loads(body, object_pairs_hook=_pairs), "")
+        except (RecursionError, ValueError):
+            problems = []
+    return Parsed(value, problems, problems)
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML 1.1 as far as it is JSON: no timestamps, keys are strings, and keys that occur twice are noted."""
+
+    def __init__(self, stream: bytes) -> None:
+        super().__init__(stream)
+        self.problems: list[str] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """A mapping with string keys."""
+        self.flatten_mapping(node)
+        out: dict[Hashable, Any] = {}
+        for key_node, value_node in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, (dict, list)):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "keys must be scalars", node.start_mark
+                )
+            if not isinstance(key, str):
+                key = "null" if key is None else orjson.dumps(key).decode()
+            if key in out:
+                line = key_node.start_mark.line + 1
+                self.problems.append(f"line {line}: key {quote(key)} already set in map")
+            out[key] = self.construct_object(value_node, deep=True)
+        return out
+
+
+def _mapping(loader: Any, node: Any) -> dict[Hashable, Any]:
+    found: dict[Hashable, Any] = loader.construct_mapping(node, deep=True)
+    return found
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:timestamp"]
+    for first, rules in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _check_expansion(root: yaml.Node) -> None:
+    """Counts the nodes that the document stands for, aliases written out. Raises BodyError."""
+    sizes: dict[int, int] = {}
+    open_nodes: set[int] = set()
+
+    def size(node: yaml.Node) -> int:
+        known = sizes.get(id(node))
+        if known is not None:
+            return known
+        if id(node) in open_nodes:
+            raise BodyError("yaml: an alias stands inside what it is an alias of")
+        open_nodes.add(id(node))
+        total = 1
+        if isinstance(node, yaml.MappingNode):
+            total += sum(size(key) + size(value) for key, value in node.value)
+        elif isinstance(node, yaml.SequenceNode):
+            total += sum(size(item) for item in node.value)
+        if total > YAML_NODES_MAX:
+            raise BodyError("yaml: document contains excessive aliasing")
+        open_nodes.discard(id(node))
+        sizes[id(node)] = total
+        return total
+
+    size(root)
+
+
+def parse_yaml(body: bytes) -> Parsed:
+    """One YAML document that is an object. Raises BodyError."""
+    try:
+        loader = _Loader(body)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return Parsed({}, [], [])
+            _check_expansion(node)
+            value = loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark is not None else ""
+        problem = getattr(error, "problem", None) or "not a document"
+        raise BodyError(f"yaml: {where}{problem}") from None
+    except (RecursionError, UnicodeDecodeError, ValueError) as error:
+        if isinstance(error, BodyError):
+            raise
+        raise BodyError("yaml: nested too deeply, or not text") from None
+    if not isinstance(value, dict):
+        raise BodyError(
+            "json parse error: json: cannot unmarshal a scalar or a list into Go value of type struct"
+        )
+    try:
+        # Binary values and numbers that JSON cannot hold are found here.
+        plain = orjson.loads(orjson.dumps(value))
+    except (TypeError, orjson.JSONDecodeError):
+        raise BodyError("yaml: the document holds values that JSON does not have") from None
+    problems = loader.problems
+    strict = ["yaml: unmarshal errors:\n  " + "\n  ".join(problems)] if problems else []
+    return Parsed(plain, problems, strict)
+
+
+class Bodies:
+    """Parses request bodies."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+
+    def parse(self, body: bytes, content_type: str, type_name: str, expected: str) -> Parsed:
+        """The object in a body; `expected` is how the wanted kind is called in messages.
+
+        Raises BadRequest and UnsupportedMediaType.
+        """
+        media = media_type_of(content_type)
+        if media not in SUPPORTED:
+            raise unsupported()
+        try:
+            if media == JSON:
+                return parse_json(body)
+            if media == YAML:
+                return parse_yaml(body)
+            return self._protobuf(body, type_name)
+        except BodyError as error:
+            prefix = (
+                f"the object provided is unrecognized (must be of type {expected}): "
+                if expected
+                else ""
+            )
+            suffix = f" ({_excerpt(body)})" if expected else ""
+            raise BadRequest(f"{prefix}couldn't get version/kind; {error}{suffix}") from None
+
+    def _protobuf(self, body: bytes, type_name: str) -> Parsed:
+        if not type_name:
+            raise unsupported()
+        try:
+            envelope = open_envelope(body)
+            obj = self._codec.decode(type_name, envelope.raw)
+        except ProtobufError as error:
+            raise BodyError(f"protobuf: {error}") from None
+        if envelope.api_version:
+            obj["apiVersion"] = envelope.api_version
+        if envelope.kind:
+            obj["kind"] = envelope.kind
+        return Parsed(obj, [], [])
+
+
+def _excerpt(body: bytes) -> str:
+    if not body:
+        return "<empty>"
+    cut = body[:_EXCERPT]
+    text = cut.decode("utf-8", "replace")
+    if not text.isprintable():
+        text = f"0x{cut.hex()}"
+    return f"{text} ..." if len(body) > _EXCERPT else text

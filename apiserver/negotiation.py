@@ -1,0 +1,80 @@
+"""What the client wants to read: the first of its Accept clauses that can be served.
+
+upstream: apiserver/pkg/endpoints/handlers/negotiation
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from verger.store.errors import NotAcceptable
+
+JSON: Final = "application/json"
+YAML: Final = "application/yaml"
+PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
+SUPPORTED: Final = (JSON, YAML, PROTOBUF)
+
+Form = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"]
+_FORMS: Final[dict[str, Form]] = {
+    "": "",
+    "Table": "Table",
+    "PartialObjectMetadata": "PartialObjectMetadata",
+    "PartialObjectMetadataList": "PartialObjectMetadataList",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """How an answer is to be written."""
+
+    media_type: str = JSON
+    form: Form = ""
+    version: str = "v1"
+    """Of the form: v1 or v1beta1."""
+
+
+PLAIN: Final = Target()
+
+
+def not_acceptable() -> NotAcceptable:
+    """None of the clauses can be served."""
+    return NotAcceptable(f"only the following media types are accepted: {', '.join(SUPPORTED)}")
+
+
+def clauses(accept: str) -> list[tuple[str, dict[str, str]]]:
+    """The media types of an Accept header with their parameters, in order."""
+    out = []
+    for clause in accept.split(","):
+        media, *rest = clause.split(";")
+        parameters = {}
+        for item in rest:
+            key, _, value = item.partition("=")
+            parameters[key.strip()] = value.strip().strip('"')
+        out.append((media.strip().lower(), parameters))
+    return out
+
+
+@functools.lru_cache(maxsize=256)
+def negotiate(accept: str, *, convertible: bool = True) -> Target:
+    """The target of an Accept header; `convertible` says whether forms other than the object itself can be made.
+
+    Raises NotAcceptable.
+    """
+    if not accept:
+        return PLAIN
+    for media, parameters in clauses(accept):
+        if media in ("*/*", "application/*", JSON):
+            media_type = JSON
+        elif media == YAML:
+            media_type = YAML
+        else:
+            continue
+        form = _FORMS.get(parameters.get("as", ""))
+        if form is None:
+            continue
+        if not form:
+            return Target(media_type)
+        group, version = parameters.get("g"), parameters.get("v", "")
+        if convertible and group == "meta.k8s.io" and version in ("v1", "v1beta1"):
+            return Target(media_type, form, version)
+    raise not_acceptable()

@@ -1,0 +1,90 @@
+"""What a URL path names: a resource, one of the server's own documents, or nothing.
+
+Paths are split, not matched against a list of patterns: the cost does not grow with the number of kinds.
+"""
+
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from verger.store.errors import NotFound
+from verger.store.kinds import Kind, Kinds
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind, or one object of it, or a part of one object."""
+
+    kind: Kind
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+    legacy_watch: bool = False
+    """The path asks for a watch (`/api/v1/watch/...`)."""
+    across: bool = False
+    """A namespaced kind without a namespace: all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A path that is not a resource's, without a trailing slash: `/version`, `/apis/apps`."""
+
+    path: str
+
+
+class Unrouted(Exception):
+    """There is nothing at the path, and nobody who could say so in a Status."""
+
+
+def unknown_resource() -> NotFound:
+    """The path is below a group version that is served, but names nothing in it."""
+    return NotFound("the server could not find the requested resource", {})
+
+
+def resolve(raw_path: str, kinds: Kinds) -> Resource | Document:
+    """What the path names. Raises NotFound for an unknown resource of a known group, Unrouted for the rest."""
+    path = unquote(raw_path) if "%" in raw_path else raw_path
+    parts = path.split("/")
+    match parts:
+        case ["", "api", version, first, *rest] if first or rest:
+            return _resource(kinds, "", version, [first, *rest])
+        case ["", "apis", group, version, first, *rest] if first or rest:
+            return _resource(kinds, group, version, [first, *rest])
+        case _:
+            return Document(path.rstrip("/") or "/")
+
+
+def _resource(kinds: Kinds, group: str, version: str, parts: list[str]) -> Resource:
+    versions = kinds.groups_served.get(group)
+    if versions is None:
+        raise Unrouted
+    if version not in versions:
+        raise unknown_resource()
+    if len(parts) > 1 and not parts[-1]:
+        parts = parts[:-1]
+    if "" in parts:
+        raise unknown_resource()
+    watch = parts[0] == "watch"
+    if watch:
+        parts = parts[1:]
+    namespace = ""
+    # /namespaces/NAME and /namespaces/NAME/status are the namespace itself; anything else behind a name is in it.
+    if (
+        len(parts) >= 3
+        and parts[0] == "namespaces"
+        and not (len(parts) == 3 and parts[2] in ("status", "finalize") and not group)
+    ):
+        namespace = parts[1]
+        parts = parts[2:]
+    if not 1 <= len(parts) <= 3:
+        raise unknown_resource()
+    kind = kinds.resource(group, version, parts[0])
+    if kind is None or (namespace and not kind.namespaced):
+        raise unknown_resource()
+    name = parts[1] if len(parts) > 1 else ""
+    subresource = parts[2] if len(parts) > 2 else ""
+    across = kind.namespaced and not namespace
+    if (across and name) or (subresource and subresource not in kind.subresources):
+        raise unknown_resource()
+    if name and not kind.stored and not subresource and "get" not in kind.verbs:
+        raise unknown_resource()
+    return Resource(kind, namespace, name, subresource, watch, across)

@@ -1,0 +1,223 @@
+"""The HTTP server: every request passes the same filters, outermost first.
+
+    request id and metrics -> errors become Statuses -> who asks -> for what -> may they -> the handler
+
+Routing is ours, by splitting the path: aiohttp's router would try a pattern for each kind.
+"""
+
+import asyncio
+import ssl
+from typing import Any, Final
+
+from aiohttp import web
+from structlog.typing import FilteringBoundLogger
+from verger.apiserver.answers import answer, page_not_found, status_headers
+from verger.apiserver.bodies import BODY_MAX
+from verger.apiserver.documents import Documents
+from verger.apiserver.handlers import Exchange, Handlers, is_pretty, verb_of
+from verger.apiserver.metrics import Metrics
+from verger.apiserver.negotiation import Target
+from verger.apiserver.options import Query
+from verger.apiserver.paths import Document, Resource, Unrouted, resolve
+from verger.apiserver.representations import Writer
+from verger.identity.authn import Chain, Credentials
+from verger.identity.authz import Authorizer, forbidden
+from verger.store.errors import ApiError, BadRequest, InternalError, NotFound
+from verger.store.kinds import Kinds
+from verger.store.objects import new_uid
+from verger.store.request import Attributes, User
+from verger.watch.clock import Clock
+
+KEEPALIVE: Final = 180.0
+"""Seconds that an idle connection is kept: longer than clients keep theirs (Go: 90 s), so that it is they who close."""
+_BACKLOG: Final = 1024
+_AUDIT_ID_MAX: Final = 64
+_LabelsOf = tuple[str, str, str, str, str]
+_NO_LABELS: Final[_LabelsOf] = ("", "", "", "", "")
+
+
+class ApiServer:
+    """Serves one plane."""
+
+    def __init__(
+        self,
+        *,
+        kinds: Kinds,
+        handlers: Handlers,
+        documents: Documents,
+        authentication: Chain,
+        authorizer: Authorizer,
+        metrics: Metrics,
+        clock: Clock,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._kinds = kinds
+        self._handlers = handlers
+        self._documents = documents
+        self._authentication = authentication
+        self._authorizer = authorizer
+        self._metrics = metrics
+        self._clock = clock
+        self._log = log
+        self._runner: web.ServerRunner | None = None
+        self._in_flight = 0
+        self._quiet: asyncio.Future[None] | None = None
+
+    # Start and stop
+
+    async def start(self, host: str, port: int, context: ssl.SSLContext) -> tuple[str, int]:
+        """Listens, and returns the address that was taken. Raises OSError."""
+        server = web.Server(
+            self._handle,
+            request_factory=_request,
+            handler_cancellation=True,  # a watch whose client has gone must not stay
+            keepalive_timeout=KEEPALIVE,
+            access_log=None,
+            tcp_keepalive=True,
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.5)
+        await self._runner.setup()
+        site = web.TCPSite(
+            self._runner, host, port, ssl_context=context, backlog=_BACKLOG, reuse_address=True
+        )
+        await site.start()
+        address = self._runner.addresses[0]
+        return address[0], address[1]
+
+    async def drain(self, timeout: float) -> None:
+        """Ends watches in good order and waits until the requests in flight are answered, or the time is over."""
+        self._handlers.stop()
+        if self._in_flight:
+            self._quiet = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._quiet], timeout=timeout)
+
+    async def stop(self) -> None:
+        """Closes the port and every connection."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    # Requests
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        headers = request.headers
+        audit_id = headers.get("Audit-ID", "")[:_AUDIT_ID_MAX] or new_uid()
+        raw_path, _, raw_query = _target(request).partition("?")
+        agent = headers.get("User-Agent", "")
+        started = self._clock.monotonic()
+        seen: list[_LabelsOf] = []
+        self._in_flight += 1
+        query = _EMPTY
+        try:
+            try:
+                query = _query(raw_query)
+                response = await self._authorized(request, raw_path, query, audit_id, agent, seen)
+            except ApiError as error:
+                response = self._error(error, query, audit_id, agent)
+            except Exception:
+                self._log.exception("request failed", path=raw_path, audit_id=audit_id)
+                failure = InternalError("Internal error occurred: the log has the reason", {})
+                response = self._error(failure, query, audit_id, agent)
+        finally:
+            self._in_flight -= 1
+            if self._quiet is not None and not self._in_flight and not self._quiet.done():
+                self._quiet.set_result(None)
+        verb, group, version, resource, subresource = seen[0] if seen else _NO_LABELS
+        elapsed = None if verb == "watch" else self._clock.monotonic() - started
+        labels = (verb, group, version, resource, subresource, str(response.status))
+        self._metrics.request(labels, elapsed)
+        return response
+
+    async def _authorized(
+        self,
+        request: web.BaseRequest,
+        raw_path: str,
+        query: Query,
+        audit_id: str,
+        agent: str,
+        seen: list[_LabelsOf],
+    ) -> web.StreamResponse:
+        user = self._authentication.authenticate(_credentials(request))
+        try:
+            found = resolve(raw_path, self._kinds)
+        except NotFound:
+            self._allow(_path_attributes(user, request.method, raw_path))
+            raise
+        except Unrouted:
+            self._allow(_path_attributes(user, request.method, raw_path))
+            return page_not_found(audit_id)
+        if isinstance(found, Document):
+            self._allow(_path_attributes(user, request.method, found.path))
+            return self._documents.answer(request, found.path, query, audit_id)
+        verb = verb_of(request.method, found, query)
+        kind = found.kind
+        seen.append((verb, kind.group, kind.version, kind.plural, found.subresource))
+        self._allow(_attributes(user, verb, found))
+        exchange = Exchange(request, user, found, query, audit_id, agent)
+        return await self._handlers.handle(exchange, verb)
+
+    def _allow(self, attributes: Attributes) -> None:
+        decision = self._authorizer.decide(attributes)
+        if not decision.allowed:
+            raise forbidden(attributes, decision.reason)
+
+    @staticmethod
+    def _error(error: ApiError, query: Query, audit_id: str, agent: str) -> web.Response:
+        # An error is written in JSON, whatever the client would rather have had.
+        writer = Writer(Target(), pretty=is_pretty(query, agent), include="", now=0)
+        return answer(
+            writer.value(error.status()),
+            audit_id,
+            status=error.code,
+            more=status_headers(error),
+        )
+
+
+_EMPTY: Final = Query("")
+
+
+def _query(raw: str) -> Query:
+    try:
+        return Query(raw) if raw else _EMPTY
+    except ValueError:
+        raise BadRequest("the query of the URL has more parameters than any client sends") from None
+
+
+def _request(
+    message: Any, payload: Any, protocol: Any, writer: Any, task: "asyncio.Task[None]"
+) -> web.BaseRequest:
+    return web.BaseRequest(
+        message,
+        payload,
+        protocol,
+        writer,
+        task,
+        asyncio.get_running_loop(),
+        client_max_size=BODY_MAX,
+    )
+
+
+def _target(request: web.BaseRequest) -> str:
+    """The path and query as they came; a proxy may send a whole URL."""
+    raw = request.raw_path
+    if raw.startswith("/"):
+        return raw
+    _, _, rest = raw.partition("://")
+    return f"/{rest.partition('/')[2]}"
+
+
+def _credentials(request: web.BaseRequest) -> Credentials:
+    transport = request.transport
+    certificate = transport.get_extra_info("peercert") if transport is not None else None
+    return Credentials(request.headers.get("Authorization", ""), certificate)
+
+
+def _path_attributes(user: User, method: str, path: str) -> Attributes:
+    return Attributes(user, method.lower(), path=path)
+
+
+def _attributes(user: User, verb: str, resource: Resource) -> Attributes:
+    kind = resource.kind
+    # upstream: requests for a namespace itself count as being in it
+    namespace = resource.name if kind.resource == "namespaces" else resource.namespace
+    return Attributes(user, verb, kind, namespace, resource.name, resource.subresource)

@@ -1,0 +1,203 @@
+"""A watch over HTTP: what exists, what happens, bookmarks, and a clean end.
+
+A watch is one cursor and one task. It never holds up a writer: when its client stops reading, it waits alone, until
+its history has expired or its connection is given up.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiohttp import web
+from verger.apiserver.answers import error_line, headers
+from verger.apiserver.negotiation import JSON, Target
+from verger.apiserver.representations import check_include, json_of, object_of
+from verger.apiserver.tables import partial_metadata, table
+from verger.store.backend import Row
+from verger.store.errors import Gone, NotAcceptable
+from verger.store.kinds import Kind
+from verger.store.objects import encode
+from verger.store.reading import Subscription
+from verger.watch.clock import Clock, Timer
+from verger.watch.event import EventType, Expired
+
+TIMEOUT_MIN: Final = 1800.0
+"""Seconds that a watch without a timeout lasts, up to twice that. upstream: --min-request-timeout"""
+BOOKMARK_PERIOD: Final = 60.0
+BOOKMARK_BEFORE_END: Final = 2.0
+"""upstream: bookmarks come about once a minute, and once 2 s before the end."""
+STALL_MAX: Final = 60.0
+"""Seconds after which a client that does not read is disconnected."""
+INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
+
+
+class Encoder:
+    """Turns events into lines, in the form that the client asked for."""
+
+    def __init__(
+        self, kind: Kind, target: Target, *, include: str, now: Callable[[], float]
+    ) -> None:
+        if target.form == "PartialObjectMetadataList":
+            raise NotAcceptable(
+                "you requested PartialObjectMetadataList, but a watch sends single objects"
+            )
+        if target.form == "Table":
+            check_include(include)
+        self._kind = kind
+        self._target = target
+        self._include = include
+        self._now = now
+        self._defined = False
+
+    def line(self, type_: EventType, row: Row) -> bytes:
+        """One event."""
+        if not self._target.form:
+            kind = self._kind
+
+            def make(row: Row) -> bytes:
+                return b'{"type":"%b","object":%b}\n' % (type_.value.encode(), json_of(kind, row))
+
+            line: bytes = row.view((type_, kind), make)
+            return line
+        # Tables are made from the stored form, whichever kind shows it.
+        obj = row.object if self._target.form == "Table" else object_of(self._kind, row)
+        return self._wrapped(type_.value, obj, str(row.revision), include=self._include)
+
+    def bookmark(self, revision: int, *, ends_initial: bool = False) -> bytes:
+        """A promise that everything up to the revision has been sent."""
+        metadata: dict[str, Any] = {"resourceVersion": str(revision)}
+        if ends_initial:
+            metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
+        obj = {
+            "kind": self._kind.kind,
+            "apiVersion": self._kind.api_version,
+            "metadata": metadata,
+        }
+        if not self._target.form:
+            return encode({"type": "BOOKMARK", "object": obj}) + b"\n"
+        # A bookmark is its metadata: it stays, even for clients that want no objects.
+        return self._wrapped("BOOKMARK", obj, str(revision), include="Metadata")
+
+    def _wrapped(self, type_: str, obj: Any, revision: str, *, include: str) -> bytes:
+        if self._target.form == "Table":
+            shown = table(
+                self._kind,
+                [obj],
+                include=include,
+                version=self._target.version,
+                metadata={"resourceVersion": revision},
+                now=self._now(),
+                definitions=not self._defined,
+            )
+            self._defined = True
+        else:
+            shown = partial_metadata(obj, version=self._target.version)
+        return encode({"type": type_, "object": shown}) + b"\n"
+
+
+class Watch:
+    """One open watch."""
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        encoder: Encoder,
+        *,
+        clock: Clock,
+        timeout: float | None,
+        bookmarks: bool,
+    ) -> None:
+        self._subscription = subscription
+        self._encoder = encoder
+        self._clock = clock
+        # Spread out, so that clients that came together do not come back together.
+        self._timeout = timeout or TIMEOUT_MIN * (1 + random.random())  # noqa: S311
+        self._bookmarks = bookmarks
+        self._ended = False
+        self._bookmark_due = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._writing_since: float | None = None
+        self._timers: list[Timer] = []
+
+    def stop(self) -> None:
+        """Ends the watch in good order."""
+        self._ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def run(self, request: web.BaseRequest, audit_id: str) -> web.StreamResponse:
+        """Sends events until the watch ends or the client goes."""
+        response = web.StreamResponse(headers=headers(JSON, audit_id))
+        response.enable_chunked_encoding()
+        self._start_timers(request)
+        try:
+            # The headers go out at once: clients wait for them before they believe that the watch is open.
+            await response.prepare(request)
+            await self._send(response)
+        except ConnectionError:
+            pass  # the client has gone, which is one way for a watch to end
+        finally:
+            for timer in self._timers:
+                timer.cancel()
+            self._subscription.close()
+        return response
+
+    async def _send(self, response: web.StreamResponse) -> None:
+        subscription, encoder = self._subscription, self._encoder
+        if (initial := subscription.initial()) is not None:
+            rows, marked = initial
+            lines = [encoder.line(EventType.ADDED, row) for row in rows]
+            if marked:
+                lines.append(encoder.bookmark(subscription.initial_revision, ends_initial=True))
+            if lines:
+                await self._write(response, b"".join(lines))
+        try:
+            while not self._ended:
+                # Taken before the look at the log, so that nothing that comes in between is slept through.
+                self._waiter = subscription.waiter()
+                events = subscription.pending()
+                if events:
+                    lines = [encoder.line(event.type, event.row) for event in events]
+                    await self._write(response, lines[0] if len(lines) == 1 else b"".join(lines))
+                elif self._bookmark_due:
+                    self._bookmark_due = False
+                    await self._write(response, encoder.bookmark(subscription.revision))
+                elif not self._ended:
+                    await self._waiter
+        except Expired as expired:
+            gone = Gone(f"too old resource version: {expired.requested} ({expired.oldest})")
+            await self._write(response, error_line(gone))
+
+    async def _write(self, response: web.StreamResponse, data: bytes) -> None:
+        self._writing_since = self._clock.monotonic()
+        await response.write(data)
+        self._writing_since = None
+
+    def _start_timers(self, request: web.BaseRequest) -> None:
+        later = self._clock.call_later
+
+        def tick() -> None:
+            since = self._writing_since
+            if since is not None and self._clock.monotonic() - since > STALL_MAX:
+                if request.transport is not None:
+                    request.transport.abort()
+                return
+            if self._bookmarks:
+                self._bookmark_due = True
+                self._wake()
+            self._timers[1] = later(BOOKMARK_PERIOD, tick)
+
+        def before_end() -> None:
+            self._bookmark_due = self._bookmarks
+            self._wake()
+
+        self._timers = [
+            later(self._timeout, self.stop),
+            later(BOOKMARK_PERIOD * (1 - 0.25 * random.random()), tick),  # noqa: S311
+        ]
+        if self._timeout > BOOKMARK_BEFORE_END:
+            self._timers.append(later(self._timeout - BOOKMARK_BEFORE_END, before_end))

@@ -1,0 +1,129 @@
+"""What a controller is to the machinery that runs it."""
+
+import asyncio
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from verger.store.client import Client, ClientSource
+from verger.store.kinds import Kind
+from verger.watch.cache import Cache, Change, IndexFunction
+from verger.watch.clock import Clock
+from verger.watch.informer import Informer
+
+Object = Mapping[str, Any]
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A key that was dealt with; `after` seconds from now it wants to be looked at again."""
+
+    after: float | None = None
+
+
+DONE = Result()
+
+
+class Terminal(Exception):
+    """Trying again cannot help: the key is logged, counted and forgotten until something changes."""
+
+
+class Informers:
+    """The informers of one manager: one for each selection of each kind, shared by all who ask."""
+
+    def __init__(
+        self, client: Client, clock: Clock, on_failure: Callable[[Kind, Exception], None]
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._on_failure = on_failure
+        self._informers: dict[tuple[str, str, str], Informer[Object]] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    def get(self, kind: Kind, *, fields: str = "") -> Informer[Object]:
+        """The informer of a selection."""
+        key = (kind.group, kind.kind, fields)
+        informer = self._informers.get(key)
+        if informer is None:
+            informer = self._informers[key] = Informer(
+                ClientSource(self._client, kind, fields=fields),
+                clock=self._clock,
+                on_failure=lambda error: self._on_failure(kind, error),
+            )
+            if self._group is not None:
+                self._group.create_task(informer.run())
+        return informer
+
+    def run_in(self, group: asyncio.TaskGroup) -> None:
+        """Runs all informers as tasks of a group, those that are still to come included."""
+        self._group = group
+        for informer in self._informers.values():
+            group.create_task(informer.run())
+
+
+class Subscriber:
+    """What one run of a controller follows; all of it ends together."""
+
+    def __init__(self, informers: Informers) -> None:
+        self._informers = informers
+        self._removals: list[Callable[[], None]] = []
+        self._caches: list[Cache[Object]] = []
+
+    def follow(
+        self,
+        kind: Kind,
+        handler: Callable[[Change[Object]], None],
+        *,
+        fields: str = "",
+        indexes: Mapping[str, IndexFunction[Object]] | None = None,
+    ) -> Cache[Object]:
+        """Hears of every change of a kind, and returns the cache of it."""
+        informer = self._informers.get(kind, fields=fields)
+        for name, function in (indexes or {}).items():
+            informer.add_index(name, function)
+        self._removals.append(informer.add_handler(handler))
+        self._caches.append(informer.cache)
+        return informer.cache
+
+    async def synced(self) -> None:
+        """Waits until every cache has its first list."""
+        for cache in self._caches:
+            await cache.synced()
+
+    def close(self) -> None:
+        """Hears of nothing any more."""
+        for remove in self._removals:
+            remove()
+
+
+K_contra = TypeVar("K_contra", bound=Hashable, contravariant=True)
+
+
+class Enqueue(Protocol[K_contra]):
+    """Says that a key needs work."""
+
+    def __call__(self, key: K_contra, delay: float = 0.0) -> None:
+        """Now, or `delay` seconds from now."""
+
+
+class Reconciler(Protocol[K]):
+    """One controller."""
+
+    @property
+    def name(self) -> str:
+        """Its name: in logs, in metrics and in `--controllers`."""
+
+    @property
+    def workers(self) -> int:
+        """How many keys it works on at a time."""
+
+    @property
+    def backoff_cap(self) -> float:
+        """Seconds between two tries of a key that keeps failing, at most."""
+
+    def subscribe(self, subscriber: Subscriber, enqueue: "Enqueue[K]") -> None:
+        """Follows what it needs, and turns changes into keys. Called anew for each run."""
+
+    async def reconcile(self, key: K) -> Result:
+        """Makes what the key stands for as it should be."""

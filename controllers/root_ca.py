@@ -1,0 +1,114 @@
+"""Every namespace has the ConfigMap with the certificate authority to verify the server with.
+
+Its data is exactly that, and is put back when it is changed; a description by others is left alone.
+
+upstream: pkg/controller/certificates/rootcacertpublisher/publisher.go
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+from verger.controllers.reconcile import DONE, Enqueue, Object, Result, Subscriber
+from verger.controllers.recorder import Recorder
+from verger.store.admission import TERMINATING_CAUSE
+from verger.store.client import Client
+from verger.store.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound
+from verger.store.kinds import Kinds
+from verger.store.objects import annotations_of, key_of, split_key, thaw
+from verger.watch.cache import Cache, Change
+from verger.watch.workqueue import BACKOFF_CAP
+
+ROOT_CA: Final = "kube-root-ca.crt"
+DATA_KEY: Final = "ca.crt"
+DESCRIPTION: Final = "kubernetes.io/description"
+_TEXT: Final = (
+    "The certificate authority with which to verify the API server at its internal addresses, such as the service IP "
+    "and kubernetes.default.svc. It promises nothing about any other server."
+)
+
+
+@dataclass(slots=True)
+class RootCA:
+    """Keys are names of namespaces."""
+
+    client: Client
+    kinds: Kinds
+    recorder: Recorder
+    log: FilteringBoundLogger
+    certificate: str
+    name: str = "root-ca-publisher"
+    workers: int = 1
+    backoff_cap: float = BACKOFF_CAP
+    _namespaces: Cache[Object] = field(default_factory=Cache, init=False)
+    _published: Cache[Object] = field(default_factory=Cache, init=False)
+
+    def subscribe(self, subscriber: Subscriber, enqueue: Enqueue[str]) -> None:
+        """Namespaces that come or are active, and the one ConfigMap in each as it changes or goes."""
+
+        def map_changed(change: Change[Object]) -> None:
+            if change.old is not None:
+                enqueue(split_key(change.key)[0])
+
+        def namespace_changed(change: Change[Object]) -> None:
+            new = change.new
+            if new is not None and (new.get("status") or {}).get("phase") == "Active":
+                enqueue(change.key)
+
+        self._published = subscriber.follow(
+            self.kinds.core("ConfigMap"), map_changed, fields=f"metadata.name={ROOT_CA}"
+        )
+        self._namespaces = subscriber.follow(self.kinds.core("Namespace"), namespace_changed)
+
+    async def reconcile(self, key: str) -> Result:
+        """Creates or mends the ConfigMap of a namespace."""
+        published = self._published.get(key_of(key, ROOT_CA))
+        if published is None:
+            if self._namespaces.get(key) is not None:
+                await self._create(key)
+            return DONE
+        described = bool(annotations_of(published).get(DESCRIPTION))
+        if published.get("data") == {DATA_KEY: self.certificate} and described:
+            return DONE
+        mended = thaw(published)
+        mended["data"] = {DATA_KEY: self.certificate}
+        if not described:
+            annotations = mended["metadata"].get("annotations") or {}
+            mended["metadata"]["annotations"] = {**annotations, DESCRIPTION: _TEXT}
+        kind = self.kinds.core("ConfigMap")
+        try:
+            await self.client.update(kind, mended)
+        except (NotFound, Conflict):
+            return DONE  # it has changed again: that change has its own key
+        except Invalid as error:
+            await self.recorder.record(
+                kind,
+                published,
+                "Warning",
+                "RootCAFrozen",
+                f"the root CA cannot be put back: {error}",
+            )
+            raise
+        self.log.info("mended", namespace=key, configmap=ROOT_CA)
+        return DONE
+
+    async def _create(self, namespace: str) -> None:
+        obj = {
+            "metadata": {
+                "name": ROOT_CA,
+                "namespace": namespace,
+                "annotations": {DESCRIPTION: _TEXT},
+            },
+            "data": {DATA_KEY: self.certificate},
+        }
+        try:
+            await self.client.create(self.kinds.core("ConfigMap"), obj)
+        except NotFound:
+            return  # the namespace has gone
+        except AlreadyExists:
+            return  # the cache was behind: its event has its own key
+        except ApiError as error:
+            if error.has_cause(TERMINATING_CAUSE):
+                return
+            raise
+        self.log.debug("published", namespace=namespace, configmap=ROOT_CA)

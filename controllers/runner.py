@@ -1,0 +1,112 @@
+"""Runs one controller: its changes become keys, its keys become work, and each piece of work has one of four outcomes."""
+
+import asyncio
+from collections import deque
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+from structlog.typing import FilteringBoundLogger
+from verger.controllers.reconcile import Informers, Reconciler, Subscriber, Terminal
+from verger.watch.clock import Clock
+from verger.watch.workqueue import QueueShutDown, QueueStatistics, WorkQueue
+
+K = TypeVar("K", bound=Hashable)
+
+_ERRORS_KEPT = 20
+_WARN_AFTER = 5
+"""Failures of one key before they are worth a warning: the first ones are mostly races that the next try settles."""
+
+
+class Runner(Generic[K]):
+    """One controller and its queue. The queue outlives the workers: a key whose worker was killed is worked on again."""
+
+    def __init__(
+        self,
+        reconciler: Reconciler[K],
+        informers: Informers,
+        clock: Clock,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._reconciler = reconciler
+        self._informers = informers
+        self._clock = clock
+        self._log = log.bind(controller=reconciler.name)
+        self._queue: WorkQueue[K] | None = None
+        self._synced = asyncio.Event()
+        self.errors: deque[str] = deque(maxlen=_ERRORS_KEPT)
+        """The last errors, newest last, for those who ask what is wrong."""
+
+    @property
+    def name(self) -> str:
+        """The controller's name."""
+        return self._reconciler.name
+
+    @property
+    def synced(self) -> bool:
+        """Whether it has seen the world and works."""
+        return self._synced.is_set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is queued and nothing is being worked on."""
+        return self._queue is None or self._queue.is_idle
+
+    def statistics(self) -> QueueStatistics | None:
+        """Its queue, None while it does not run."""
+        return self._queue.statistics() if self._queue is not None else None
+
+    async def settled(self) -> None:
+        """Waits until it has seen the world and has nothing left to do at once."""
+        await self._synced.wait()
+        if self._queue is not None:
+            await self._queue.idle()
+
+    async def run(self) -> None:
+        """Works until it is cancelled."""
+        queue: WorkQueue[K] = WorkQueue(self._clock, cap=self._reconciler.backoff_cap)
+        subscriber = Subscriber(self._informers)
+        self._queue = queue
+        try:
+            self._reconciler.subscribe(subscriber, queue.add_after)
+            await subscriber.synced()
+            self._synced.set()
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(self._reconciler.workers):
+                    workers.create_task(self._work(queue))
+        finally:
+            self._synced.clear()
+            subscriber.close()
+            queue.shut_down()
+            self._queue = None
+
+    async def _work(self, queue: WorkQueue[K]) -> None:
+        try:
+            while True:
+                async with queue.work() as key:
+                    await self._reconcile(queue, key)
+        except QueueShutDown:
+            return
+
+    async def _reconcile(self, queue: WorkQueue[K], key: K) -> None:
+        try:
+            result = await self._reconciler.reconcile(key)
+        except Terminal as terminal:
+            self.errors.append(f"{key}: {terminal}")
+            self._log.warning("given up", key=str(key), error=str(terminal))
+            queue.forget(key)
+        except Exception as error:
+            failures = queue.failures(key) + 1
+            delay = queue.add_backoff(key)
+            self.errors.append(f"{key}: {error}")
+            say = self._log.warning if failures >= _WARN_AFTER else self._log.debug
+            say(
+                "failed",
+                key=str(key),
+                error=str(error),
+                failures=failures,
+                again_in=round(delay, 3),
+            )
+        else:
+            queue.forget(key)
+            if result.after is not None:
+                queue.add_after(key, result.after)

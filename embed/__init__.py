@@ -1,0 +1,9 @@
+"""The whole plane as one object, for tests and for programs.
+
+async with ControlPlane() as plane:
+    ...  # plane.kubeconfig is a file that kubectl and every client can use
+"""
+
+from verger.embed.plane import ControlPlane, PlaneOptions, StartError
+
+__all__ = ["ControlPlane", "PlaneOptions", "StartError"]

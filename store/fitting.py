@@ -1,0 +1,165 @@
+"""Fits what a client sent to the kind it was sent to: the right type, known fields, values of the right sort.
+
+Three ways lead in: a whole object, a change of one (a patch), and options. How strict to be about unknown fields is the
+client's choice; it hears of them in warnings, or in the error.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+from verger.store.decoding import DecodeError, Decoder, unknown_field
+from verger.store.errors import (
+    ApiError,
+    BadRequest,
+    Invalid,
+    TooLarge,
+    UnreasonedError,
+    UnsupportedMediaType,
+)
+from verger.store.invalid import invalid, quote
+from verger.store.kinds import Kind
+from verger.store.objects import Object, thaw
+from verger.store.patches import (
+    BadPatch,
+    BrokenPatch,
+    PatchError,
+    PatchTooLarge,
+    apply_json_patch,
+    merge,
+    parse_json_patch,
+    parse_merge,
+    parse_strategic,
+)
+from verger.store.registry import Change
+from verger.store.request import WriteRequest
+from verger.store.schemas import Schemas
+from verger.store.strategic import strategic_merge
+
+MERGE_PATCH: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
+STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
+
+
+class Unfit(Exception):
+    """The object is not one of the kind; the text says why."""
+
+
+class Fitter:
+    """Decides what an object of a kind may hold."""
+
+    def __init__(self, schemas: Schemas) -> None:
+        self._schemas = schemas
+        self._decoder = Decoder(schemas)
+
+    def body(
+        self, kind: Kind, obj: Object, request: WriteRequest, found: Sequence[str] = ()
+    ) -> None:
+        """Fits an object that came as the body of a create or update, in place.
+
+        `found` is what the parser already complains of (duplicate keys). Raises BadRequest.
+        """
+        given = obj.get("kind") or kind.kind
+        version = str(obj.get("apiVersion") or kind.api_version).rpartition("/")[2]
+        prefix = f'{given} in version "{version}" cannot be handled as a {kind.kind}: '
+        try:
+            problems = [*found, *self._fit(kind, obj)]
+        except Unfit as unfit:
+            raise BadRequest(f"{prefix}{unfit}") from None
+        if problems and request.field_validation == "Strict":
+            raise BadRequest(f"{prefix}strict decoding error: {', '.join(problems)}")
+        if request.field_validation == "Warn":
+            request.warnings += problems
+
+    def _fit(self, kind: Kind, obj: Object) -> list[str]:
+        _check_type(kind, obj)
+        try:
+            unknown = self._decoder.decode(kind.type_name, obj)
+        except DecodeError as error:
+            raise Unfit(str(error)) from None
+        return [unknown_field(path) for path in unknown]
+
+    def change(self, kind: Kind, media_type: str, body: bytes, request: WriteRequest) -> Change:
+        """The change that a patch stands for. Raises BadRequest, TooLarge, UnsupportedMediaType.
+
+        The change itself raises Invalid, BadRequest and UnreasonedError.
+        """
+        try:
+            if media_type == MERGE_PATCH:
+                fields = parse_merge(body)
+
+                def patched(current: Mapping[str, Any]) -> Any:
+                    return merge(current, fields)
+
+            elif media_type == JSON_PATCH:
+                operations = parse_json_patch(body)
+
+                def patched(current: Mapping[str, Any]) -> Any:
+                    return apply_json_patch(current, operations)
+
+            elif media_type == STRATEGIC_PATCH and kind.type_name in self._schemas:
+                directives = parse_strategic(body)
+
+                def patched(current: Mapping[str, Any]) -> Any:
+                    return strategic_merge(current, directives, kind.type_name, self._schemas)
+
+            else:
+                raise UnsupportedMediaType(f"415: Unsupported Media Type {media_type}")
+        except PatchError as error:
+            raise _api_error(error) from None
+
+        def change(current: Mapping[str, Any]) -> Object:
+            try:
+                result = patched(current)
+            except PatchError as error:
+                raise _api_error(error) from None
+            return self._fit_patched(kind, result, request)
+
+        return change
+
+    def _fit_patched(self, kind: Kind, result: Any, request: WriteRequest) -> Object:
+        def refuse(why: str) -> Invalid:
+            shown = orjson.dumps(result, option=orjson.OPT_SORT_KEYS).decode()
+            return Invalid.of("", "", "", [invalid("patch", shown, why)])
+
+        if not isinstance(result, dict):
+            raise refuse("the patched document is no object")
+        obj = thaw(result)
+        try:
+            problems = self._fit(kind, obj)
+        except Unfit as unfit:
+            raise refuse(str(unfit)) from None
+        if problems and request.field_validation == "Strict":
+            raise refuse(f"strict decoding error: {', '.join(problems)}")
+        if request.field_validation == "Warn":
+            request.warnings[:] = [*dict.fromkeys([*request.warnings, *problems])]
+        return obj
+
+
+def _check_type(kind: Kind, obj: Mapping[str, Any]) -> None:
+    """Whether the object says that it is of the kind; saying nothing is saying yes. Raises Unfit."""
+    given = obj.get("kind") or kind.kind
+    api_version = obj.get("apiVersion") or kind.api_version
+    if given == kind.kind and api_version == kind.api_version:
+        return
+    if not isinstance(given, str) or not isinstance(api_version, str):
+        raise Unfit(
+            "couldn't get version/kind; json parse error: kind and apiVersion must be strings"
+        )
+    group, _, version = api_version.rpartition("/")
+    if (given == kind.kind and group == kind.group) or version != kind.version:
+        raise Unfit(
+            f'no kind {quote(given)} is registered for version {quote(api_version)} in scheme "verger"'
+        )
+    internal = kind.group.split(".")[0] or "core"
+    raise Unfit(f"converting ({version}.{given}) to ({internal}.{kind.kind}): unknown conversion")
+
+
+def _api_error(error: PatchError) -> ApiError:
+    if isinstance(error, BadPatch):
+        return BadRequest(error.message)
+    if isinstance(error, PatchTooLarge):
+        return TooLarge(error.message)
+    if isinstance(error, BrokenPatch):
+        return UnreasonedError(error.message)
+    return Invalid(error.message, {})

@@ -1,0 +1,190 @@
+"""The kinds that are served, as data: names, scope, verbs, subresources, and the rules that their objects follow.
+
+A kind that shows the objects of another one (events.k8s.io's Event is core's) names it in `stored_as`.
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from verger.store.objects import Object
+from verger.store.rules import Rules, rules_for
+from verger.store.rules.events import from_core, to_core
+from verger.store.schemas import Schemas, load
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """A part of an object, or an action on it, with a path of its own. The kind is that of its body."""
+
+    name: str
+    group: str
+    version: str
+    kind: str
+    verbs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a kind shows objects that are stored as another kind's."""
+
+    stored_as: "Kind"
+    to_stored: Callable[[Mapping[str, Any]], Object]
+    from_stored: Callable[[Mapping[str, Any]], Object]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind:
+    """One served kind. Compared by identity: there is one of each in a plane."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    singular: str
+    namespaced: bool
+    verbs: frozenset[str]
+    type_name: str
+    """The full name of its type in the schemas."""
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    subresources: Mapping[str, Subresource] = field(default_factory=dict)
+    rules: Rules = field(default_factory=Rules)
+    view: View | None = None
+
+    @property
+    def api_version(self) -> str:
+        """As it stands in objects: `v1`, `apps/v1`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def resource(self) -> str:
+        """The plural, qualified by the group, as messages name it: `pods`, `roles.rbac.authorization.k8s.io`."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def list_kind(self) -> str:
+        """The kind of a list of it."""
+        return f"{self.kind}List"
+
+    @property
+    def storage(self) -> "Kind":
+        """The kind as which its objects are stored."""
+        return self.view.stored_as if self.view else self
+
+    @property
+    def stored(self) -> bool:
+        """Whether its objects are kept at all; reviews are only answered."""
+        return "get" in self.verbs and "create" in self.verbs
+
+    @property
+    def storage_version_hash(self) -> str:
+        """upstream: the first 8 bytes of a SHA-256 over the stored group, version and kind, in base64."""
+        kind = self.storage
+        digest = hashlib.sha256(f"{kind.group}/{kind.version}/{kind.kind}".encode()).digest()
+        return base64.b64encode(digest[:8]).decode()
+
+    def __repr__(self) -> str:
+        return f"Kind({self.api_version}, {self.kind})"
+
+
+_VIEWS: Final[Mapping[tuple[str, str, str], tuple[tuple[str, str, str], Any, Any]]] = {
+    ("events.k8s.io", "v1", "events"): (("", "v1", "events"), to_core, from_core),
+}
+"""(group, version, plural) of a view -> that of the stored kind, and how objects go there and come back."""
+
+
+def _kind(row: Mapping[str, Any], view: View | None) -> Kind:
+    return Kind(
+        group=row["group"],
+        version=row["version"],
+        kind=row["kind"],
+        plural=row["plural"],
+        singular=row["singular"],
+        namespaced=row["namespaced"],
+        verbs=frozenset(row["verbs"]),
+        type_name=row["type"],
+        short_names=tuple(row.get("shortNames", ())),
+        categories=tuple(row.get("categories", ())),
+        subresources={
+            sub["name"]: Subresource(
+                sub["name"],
+                sub["kind"]["group"],
+                sub["kind"]["version"],
+                sub["kind"]["kind"],
+                tuple(sub["verbs"]),
+            )
+            for sub in row.get("subresources", ())
+        },
+        rules=rules_for(row["group"], row["kind"]),
+        view=view,
+    )
+
+
+class Kinds:
+    """The kinds that one plane serves. `version` grows with every change, so that documents made from them can be kept."""
+
+    def __init__(self, kinds: Iterable[Kind]) -> None:
+        self.version = 0
+        self._by_resource: dict[tuple[str, str, str], Kind] = {}
+        self._by_kind: dict[tuple[str, str, str], Kind] = {}
+        self.groups_served: Mapping[str, list[str]] = {}
+        """The versions of each group, both in the order in which clients prefer them."""
+        for kind in kinds:
+            self._by_resource[kind.group, kind.version, kind.plural] = kind
+            self._by_kind[kind.group, kind.version, kind.kind] = kind
+        self._changed()
+
+    def add(self, kind: Kind) -> None:
+        """Serves a kind from now on."""
+        self._by_resource[kind.group, kind.version, kind.plural] = kind
+        self._by_kind[kind.group, kind.version, kind.kind] = kind
+        self._changed()
+
+    def remove(self, kind: Kind) -> None:
+        """Stops serving a kind."""
+        del self._by_resource[kind.group, kind.version, kind.plural]
+        del self._by_kind[kind.group, kind.version, kind.kind]
+        self._changed()
+
+    def _changed(self) -> None:
+        self.version += 1
+        groups: dict[str, list[str]] = {}
+        for group, version, _ in self._by_resource:
+            versions = groups.setdefault(group, [])
+            if version not in versions:
+                versions.append(version)
+        self.groups_served = groups
+
+    def __iter__(self) -> Iterator[Kind]:
+        return iter(self._by_resource.values())
+
+    def resource(self, group: str, version: str, plural: str) -> Kind | None:
+        """The kind with that plural."""
+        return self._by_resource.get((group, version, plural))
+
+    def get(self, group: str, version: str, kind: str) -> Kind | None:
+        """The kind of that name."""
+        return self._by_kind.get((group, version, kind))
+
+    def core(self, kind: str) -> Kind:
+        """A kind of the core group, which is always there."""
+        return self._by_kind["", "v1", kind]
+
+    def in_version(self, group: str, version: str) -> list[Kind]:
+        """The kinds of one version of a group."""
+        return [kind for (g, v, _), kind in self._by_resource.items() if (g, v) == (group, version)]
+
+
+def built_in(schemas: Schemas | None = None) -> Kinds:
+    """The kinds that every plane serves."""
+    rows = {
+        (row["group"], row["version"], row["plural"]): row
+        for row in (schemas or load()).resources()
+    }
+    kinds = {key: _kind(row, None) for key, row in rows.items() if key not in _VIEWS}
+    for key, (stored, to_stored, from_stored) in _VIEWS.items():
+        kinds[key] = _kind(rows[key], View(kinds[stored], to_stored, from_stored))
+    return Kinds(kinds[key] for key in rows)

@@ -1,0 +1,567 @@
+"""The API's write rules, in this process: default, admit, validate, compare revisions, finalize, commit.
+
+Every write is a loop over one step: read the stored row, work out the new object from it, let admission see it,
+validate it, and commit against the revision that was read. Admission may wait; the commit that follows the last wait
+is one plain call, so a row that changed meanwhile is noticed and the step is run again.
+
+upstream: apiserver/pkg/registry/generic/registry/store.go, apiserver/pkg/registry/rest
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from verger.store import metadata
+from verger.store.admission import Chain, NamespaceLifecycle
+from verger.store.backend import Backend, Mismatch, Row
+from verger.store.errors import (
+    AlreadyExists,
+    BadRequest,
+    Conflict,
+    Invalid,
+    NotFound,
+    UnreasonedError,
+)
+from verger.store.invalid import invalid, quote
+from verger.store.kinds import Kind
+from verger.store.objects import (
+    FINALIZER_FOREGROUND,
+    FINALIZER_ORPHAN,
+    Object,
+    finalizers_of,
+    generate_name,
+    is_terminating,
+    key_of,
+    meta,
+    new_uid,
+    ordered_meta,
+    uid_of,
+    with_type,
+    without,
+)
+from verger.store.reading import ListResult, Reader, Subscription
+from verger.store.request import (
+    Attributes,
+    DeleteOptions,
+    ListOptions,
+    WatchOptions,
+    WriteRequest,
+)
+from verger.store.timestamps import format_time
+from verger.watch.clock import Clock
+
+GENERATE_ATTEMPTS: Final = 8
+CONFLICT_ATTEMPTS: Final = 5
+"""How often a write without a precondition is worked out anew when others are faster."""
+
+_MODIFIED: Final = (
+    "the object has been modified; please apply your changes to the latest version and try again"
+)
+
+Change = Callable[[Mapping[str, Any]], Object]
+"""Works out the object that is wanted from the one that is there (in the kind's own form). Pure: it may run again."""
+
+
+class Registry:
+    """Reads and writes objects of all kinds."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        clock: Clock,
+        *,
+        admission: Chain | None = None,
+    ) -> None:
+        self.backend = backend
+        self._clock = clock
+        self._reader = Reader(backend)
+        self._admission = admission or Chain()
+        self._lifecycle = NamespaceLifecycle(backend)
+
+    # Reads
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Row:
+        """The newest version of an object. Raises NotFound."""
+        row = self.backend.get(kind.storage.resource, key_of(namespace, name))
+        if row is None:
+            raise not_found(kind, name)
+        return row
+
+    async def get_at_least(self, kind: Kind, namespace: str, name: str, revision: int) -> Row:
+        """An object no older than a revision. Raises NotFound, Timeout."""
+        await self._reader.reach(revision)
+        return self.get(kind, namespace, name)
+
+    async def list(self, kind: Kind, namespace: str, options: ListOptions) -> ListResult:
+        """One page of a list. Raises BadRequest, Gone, Timeout."""
+        return await self._reader.list(kind, namespace, options)
+
+    async def watch(self, kind: Kind, namespace: str, options: WatchOptions) -> Subscription:
+        """Opens a watch. Raises BadRequest, Timeout."""
+        return await self._reader.watch(kind, namespace, options)
+
+    # Create
+
+    async def create(self, kind: Kind, namespace: str, obj: Object, request: WriteRequest) -> Row:
+        """Stores a new object and returns its row. `obj` is the registry's own from now on.
+
+        Raises BadRequest, NotFound (of the namespace), AlreadyExists, Forbidden, Invalid, TooLarge.
+        """
+        given = meta(obj)
+        self._check_new(given, namespace)
+        base = given.get("generateName") or ""
+        attempts = GENERATE_ATTEMPTS if base and not given.get("name") else 1
+        for attempt in range(attempts):
+            name = given.get("name") or (generate_name(base) if base else "")
+            try:
+                return await self._create_named(kind, namespace, name, obj, request)
+            except AlreadyExists as taken:
+                if attempts > 1 and attempt == attempts - 1:
+                    raise AlreadyExists(
+                        f'{kind.resource} "{name}" already exists, the server was not able to generate a unique name '
+                        "for the object",
+                        taken.details,
+                        retry_after=1,
+                    ) from None
+                if attempts == 1:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
+
+    @staticmethod
+    def _check_new(given: Mapping[str, Any], namespace: str) -> None:
+        if (stated := given.get("namespace")) and stated != namespace:
+            raise BadRequest(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
+        if parse_update_revision(given.get("resourceVersion") or ""):
+            raise UnreasonedError("resourceVersion should not be set on objects to be created")
+
+    async def _create_named(
+        self, kind: Kind, namespace: str, name: str, obj: Object, request: WriteRequest
+    ) -> Row:
+        attributes = Attributes(request.user, "create", kind, namespace, name)
+        self._lifecycle.check_create(attributes)
+        stored = kind.storage
+        given = meta(obj)
+        new = with_type(
+            stored.api_version, stored.kind, kind.view.to_stored(obj) if kind.view else obj
+        )
+        new["metadata"] = ordered_meta(
+            {
+                "name": name,
+                "generateName": given.get("generateName"),
+                "namespace": namespace,
+                "uid": new_uid(),
+                # Its place among the fields; the backend writes the value.
+                "resourceVersion": "0",
+                "generation": given.get("generation") or None,
+                "creationTimestamp": format_time(self._clock.time()),
+                "labels": given.get("labels"),
+                "annotations": given.get("annotations"),
+                "ownerReferences": given.get("ownerReferences"),
+                "finalizers": given.get("finalizers"),
+            }
+        )
+        kind.rules.default(new)
+        plugins = self._admission.plan(attributes)
+        for plugin in plugins:
+            await plugin.admit(attributes, new, None, request)
+        kind.rules.prepare_create(new)
+        errors = kind.rules.validate_create(new, namespaced=kind.namespaced)
+        if errors:
+            raise Invalid.of(stored.kind, stored.group, name, errors)
+        for plugin in plugins:
+            await plugin.validate(attributes, new, None, request)
+        request.warnings += kind.rules.warnings(new, None)
+        # From here to the commit nothing waits.
+        self._lifecycle.check_create(attributes)
+        key = key_of(namespace, name)
+        if request.dry_run:
+            self._refuse_existing(kind, name, self.backend.get(stored.resource, key))
+            del new["metadata"]["resourceVersion"]
+            return Row(key, namespace, new, revision=0, older=None)
+        try:
+            return self.backend.put(stored.resource, key, new, expected=0)
+        except Mismatch as mismatch:
+            self._refuse_existing(kind, name, mismatch.row)
+            raise
+
+    @staticmethod
+    def _refuse_existing(kind: Kind, name: str, row: Row | None) -> None:
+        if row is not None:
+            prefix = "object is being deleted: " if is_terminating(row.object) else ""
+            raise AlreadyExists(
+                f'{prefix}{kind.resource} "{name}" already exists', details_of(kind, name)
+            )
+
+    # Update
+
+    async def update(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        obj: Object,
+        request: WriteRequest,
+        *,
+        subresource: str = "",
+    ) -> tuple[Row, bool]:
+        """Replaces an object, or a part of it; returns the row and whether it was created.
+
+        `obj` is the registry's own from now on. Raises BadRequest, NotFound, Conflict, Invalid, TooLarge.
+        """
+        given = meta(obj)
+        stated = given.get("name") or ""
+        if stated and stated != name:
+            raise BadRequest(
+                f"the name of the object ({stated}) does not match the name on the URL ({name})"
+            )
+        if (stated := given.get("namespace") or "") and stated != namespace:
+            raise BadRequest(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
+        stored = kind.storage
+        revision = parse_update_revision(given.get("resourceVersion") or "")
+        row = self.backend.get(stored.resource, key_of(namespace, name))
+        if row is None:
+            if not kind.rules.create_on_update or subresource:
+                raise not_found(kind, name)
+            if revision:
+                raise Conflict(
+                    f"{_cannot(kind.resource, name)}: {_MODIFIED}", details_of(kind, name)
+                )
+            obj["metadata"] = {**given, "name": name, "resourceVersion": ""}
+            return await self.create(kind, namespace, obj, request), True
+        if not revision and not kind.rules.unconditional_update:
+            error = invalid("metadata.resourceVersion", 0, "must be specified for an update")
+            # upstream names the resource here where it names the kind elsewhere
+            raise Invalid.of(kind.plural, kind.group, name, [error])
+        uid = given.get("uid") or ""
+
+        def replace(_: Mapping[str, Any]) -> Object:
+            return obj
+
+        return await self._modify(
+            kind, namespace, name, replace, request, subresource=subresource, uid=uid
+        ), False
+
+    async def patch(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        change: Change,
+        request: WriteRequest,
+        *,
+        subresource: str = "",
+    ) -> Row:
+        """Changes an object by a function of its current state. Raises NotFound, Conflict, Invalid, and what `change` raises."""
+        return await self._modify(
+            kind, namespace, name, change, request, subresource=subresource, patch=True
+        )
+
+    async def _modify(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        change: Change,
+        request: WriteRequest,
+        *,
+        subresource: str,
+        uid: str = "",
+        patch: bool = False,
+    ) -> Row:
+        attributes = Attributes(
+            request.user, "patch" if patch else "update", kind, namespace, name, subresource
+        )
+        view = kind.view
+        for attempt in range(CONFLICT_ATTEMPTS):
+            row = self.get(kind, namespace, name)
+            old = row.object
+            if uid and uid != uid_of(old):
+                raise Conflict(
+                    f"{_cannot(kind.resource, name)}: StorageError: invalid object, Code: 4, "
+                    f"Key: /registry/{kind.plural}/{row.key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition "
+                    f"failed: UID in precondition: {uid}, UID in object meta: {uid_of(old)}",
+                    details_of(kind, name),
+                )
+            wanted = change(view.from_stored(old) if view else old)
+            self._check_names(meta(wanted), namespace, name)
+            revision = parse_update_revision(meta(wanted).get("resourceVersion") or "")
+            if revision and revision != row.revision:
+                raise Conflict(
+                    f"{_cannot(kind.resource, name)}: {_MODIFIED}", details_of(kind, name)
+                )
+            new = self._merge_update(kind, old, wanted, subresource)
+            plugins = self._admission.plan(attributes)
+            for plugin in plugins:
+                await plugin.admit(attributes, new, old, request)
+            self._validate_update(kind, name, new, old, subresource)
+            for plugin in plugins:
+                await plugin.validate(attributes, new, old, request)
+            request.warnings += kind.rules.warnings(new, old)
+            try:
+                return self._commit_update(kind, row, new, request)
+            except Mismatch:
+                # With a precondition the next attempt finds the revision moved and says so.
+                if attempt == CONFLICT_ATTEMPTS - 1:
+                    raise Conflict(
+                        f"{_cannot(kind.resource, name)}: {_MODIFIED}", details_of(kind, name)
+                    ) from None
+        raise AssertionError("the last attempt returns or raises")
+
+    @staticmethod
+    def _check_names(given: Mapping[str, Any], namespace: str, name: str) -> None:
+        if (stated := given.get("name") or name) != name:
+            raise BadRequest(
+                f"the name of the object ({stated}) does not match the name on the URL ({name})"
+            )
+        if (given.get("namespace") or namespace) != namespace:
+            raise BadRequest(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
+
+    @staticmethod
+    def _merge_update(
+        kind: Kind, old: Mapping[str, Any], wanted: Object, subresource: str
+    ) -> Object:
+        """The new object: what the client may write from `wanted`, what the server keeps from `old`."""
+        stored = kind.storage
+        before, given = meta(old), meta(wanted)
+        new = with_type(
+            stored.api_version, stored.kind, kind.view.to_stored(wanted) if kind.view else wanted
+        )
+        managed = given.get("managedFields")
+        new["metadata"] = ordered_meta(
+            {
+                **before,
+                "generateName": given.get("generateName") or before.get("generateName"),
+                "uid": given.get("uid") or before["uid"],
+                "labels": given.get("labels"),
+                "annotations": given.get("annotations"),
+                "ownerReferences": given.get("ownerReferences"),
+                "finalizers": given.get("finalizers"),
+                # An empty list, or one empty entry, is how a client asks to forget who wrote what.
+                "managedFields": None if managed in ([], [{}]) else before.get("managedFields"),
+            }
+        )
+        kind.rules.default(new)
+        kind.rules.prepare_update(new, old, subresource)
+        return new
+
+    @staticmethod
+    def _validate_update(
+        kind: Kind, name: str, new: Object, old: Mapping[str, Any], subresource: str
+    ) -> None:
+        rules = kind.rules
+        before, after = meta(old), meta(new)
+        # The common rules are applied by the generic code and once more by each kind, and clients see both.
+        common = metadata.validate(
+            after, namespaced=kind.namespaced, name_rule=_any_name
+        ) + metadata.validate_update(after, before)
+        own = rules.validate_update(new, old, subresource)
+        whole = rules.validates_whole_on_update(subresource)
+        if whole:
+            own += rules.validate(new)
+        if common:
+            again = metadata.validate_update(after, before)
+            if whole:
+                again += metadata.validate(
+                    after, namespaced=kind.namespaced, name_rule=rules.name_rule
+                )
+            own = again + own
+        if common or own:
+            stored = kind.storage
+            raise Invalid.of(stored.kind, stored.group, name, common + own)
+
+    def _commit_update(self, kind: Kind, row: Row, new: Object, request: WriteRequest) -> Row:
+        """Commits, in one step: nothing when nothing changed, a removal when nothing holds the object any more."""
+        new["metadata"]["resourceVersion"] = str(row.revision)
+        if new == row.object:
+            return row
+        resource = kind.storage.resource
+        finished = (
+            is_terminating(new)
+            and not finalizers_of(new)
+            and not kind.rules.held(new)
+            and not meta(new).get("deletionGracePeriodSeconds")
+        )
+        if finished:
+            if not request.dry_run:
+                self.backend.remove(resource, row.key, expected=row.revision)
+            # upstream answers with what was asked for, at the old revision
+            return Row(row.key, row.namespace, new, revision=row.revision, older=None)
+        if request.dry_run:
+            return Row(row.key, row.namespace, new, revision=row.revision, older=None)
+        return self.backend.put(resource, row.key, new, expected=row.revision)
+
+    # Delete
+
+    async def delete(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        options: DeleteOptions,
+        request: WriteRequest,
+    ) -> tuple[Row, bool]:
+        """Deletes an object; returns its last row, and whether it is gone (or waits for whoever holds it).
+
+        Raises NotFound, Conflict, Forbidden.
+        """
+        attributes = Attributes(request.user, "delete", kind, namespace, name)
+        self._lifecycle.check_delete(attributes)
+        plugins = self._admission.plan(attributes)
+        while True:
+            row = self.get(kind, namespace, name)
+            self._check_preconditions(kind, row, options)
+            for plugin in plugins:
+                await plugin.validate(attributes, row.object, row.object, request)
+            try:
+                return self._commit_delete(kind, row, options, request)
+            except Mismatch:
+                continue
+
+    @staticmethod
+    def _check_preconditions(kind: Kind, row: Row, options: DeleteOptions) -> None:
+        obj = row.object
+        name, uid, revision = meta(obj)["name"], uid_of(obj), str(row.revision)
+        plain = kind.resource == "namespaces"
+        if options.uid and options.uid != uid:
+            why = (
+                f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {uid}"
+                if plain
+                else f"the UID in the precondition ({options.uid}) does not match the UID in record ({uid}). The object "
+                "might have been deleted and then recreated"
+            )
+        elif options.revision and options.revision != revision:
+            why = (
+                f"Precondition failed: ResourceVersion in precondition: {options.revision}, ResourceVersion in object "
+                f"meta: {revision}"
+                if plain
+                else f"the ResourceVersion in the precondition ({options.revision}) does not match the ResourceVersion "
+                f"in record ({revision}). The object might have been modified"
+            )
+        else:
+            return
+        if plain:
+            raise Conflict(f"{_cannot(kind.resource, name)}: {why}", details_of(kind, name))
+        # upstream puts the kind where the resource stands elsewhere
+        qualified = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
+        details = {**details_of(kind, name), "kind": kind.kind}
+        raise Conflict(f"{_cannot(qualified, name)}: {why}", details)
+
+    def _commit_delete(
+        self, kind: Kind, row: Row, options: DeleteOptions, request: WriteRequest
+    ) -> tuple[Row, bool]:
+        rules, old = kind.rules, row.object
+        finalizers = _finalizers_after_delete(kind, finalizers_of(old), options)
+        grace = rules.grace_seconds(old, options.grace_seconds)
+        resource = kind.storage.resource
+        if not finalizers and not rules.held(old) and not grace:
+            if request.dry_run:
+                return row, True
+            return self.backend.remove(resource, row.key, expected=row.revision), True
+        new = dict(old)
+        before = meta(old)
+        left = before.get("deletionGracePeriodSeconds") or 0
+        new["metadata"] = fields = {**before, "finalizers": finalizers}
+        if not before.get("deletionTimestamp"):
+            fields["deletionTimestamp"] = format_time(self._clock.time() + grace)
+            if before.get("generation"):
+                fields["generation"] = before["generation"] + 1
+            rules.mark_deleted(new)
+            if grace:
+                fields["deletionGracePeriodSeconds"] = grace
+        elif left and grace < left:  # a second delete can only shorten the grace
+            fields["deletionTimestamp"] = format_time(self._clock.time() + grace)
+            fields["deletionGracePeriodSeconds"] = grace
+        new["metadata"] = ordered_meta(fields)
+        if new == old:
+            return row, False
+        if request.dry_run:
+            return Row(row.key, row.namespace, new, revision=row.revision, older=None), False
+        return self.backend.put(resource, row.key, new, expected=row.revision), False
+
+    async def delete_collection(
+        self,
+        kind: Kind,
+        namespace: str,
+        selection: ListOptions,
+        options: DeleteOptions,
+        request: WriteRequest,
+    ) -> ListResult:
+        """Deletes what a list shows, one by one, each as the very object that was listed; returns the list.
+
+        What has gone meanwhile is passed over. Raises what `list` and `delete` raise.
+        """
+        found = await self.list(kind, namespace, selection)
+        deleted = []
+        for row in found.rows:
+            only = DeleteOptions(
+                options.grace_seconds,
+                options.uid or uid_of(row.object),
+                options.revision,
+                options.propagation,
+            )
+            try:
+                await self.delete(kind, row.namespace, meta(row.object)["name"], only, request)
+            except NotFound:
+                continue
+            except Conflict:
+                if options.uid or options.revision:
+                    raise
+                continue  # another object of that name has taken its place
+            deleted.append(row)
+        return found._replace(rows=deleted)
+
+
+def _finalizers_after_delete(
+    kind: Kind, finalizers: list[str], options: DeleteOptions
+) -> list[str]:
+    """What holds the object after a delete: dependents are handled by finalizers of their own."""
+    if not kind.rules.collects_dependents:
+        return finalizers
+    match options.propagation:
+        case "Orphan":
+            kept = without(finalizers, FINALIZER_FOREGROUND)
+            return kept if FINALIZER_ORPHAN in kept else [*kept, FINALIZER_ORPHAN]
+        case "Foreground":
+            kept = without(finalizers, FINALIZER_ORPHAN)
+            return kept if FINALIZER_FOREGROUND in kept else [*kept, FINALIZER_FOREGROUND]
+        case "Background":
+            return without(finalizers, FINALIZER_ORPHAN, FINALIZER_FOREGROUND)
+        case _:
+            return finalizers
+
+
+def _any_name(_: str) -> list[str]:
+    # The name of a stored object was judged when it was created.
+    return []
+
+
+def _cannot(resource: str, name: str) -> str:
+    return f'Operation cannot be fulfilled on {resource} "{name}"'
+
+
+def details_of(kind: Kind, name: str) -> dict[str, Any]:
+    """The details of a Status about one object."""
+    details = {"name": name} if name else {}
+    if kind.group:
+        details["group"] = kind.group
+    details["kind"] = kind.plural
+    return details
+
+
+def not_found(kind: Kind, name: str) -> NotFound:
+    """There is no such object."""
+    return NotFound(f'{kind.resource} "{name}" not found', details_of(kind, name))
+
+
+def parse_update_revision(text: str) -> int:
+    """The resourceVersion in an object that is written, 0 for none. upstream answers nonsense with a bare 500."""
+    if not text:
+        return 0
+    if not text.isascii() or not text.isdigit() or len(text) > 20:
+        raise UnreasonedError(f"strconv.ParseUint: parsing {quote(text)}: invalid syntax")
+    return int(text)

@@ -1,0 +1,93 @@
+"""Who asks for what: shared by authentication, authorization, admission and the registry."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from verger.store.kinds import Kind
+from verger.store.selectors import ANY_FIELD, EVERYTHING, FieldSelector, LabelSelector
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An identity that has been proven."""
+
+    name: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+MASTERS: Final = "system:masters"
+AUTHENTICATED: Final = "system:authenticated"
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What a request is about, as authorization and admission see it.
+
+    `kind` is None for a path that is not a resource's; then `path` and `verb` (the method in lower case) count.
+    """
+
+    user: User
+    verb: str
+    kind: Kind | None = None
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+    path: str = ""
+
+
+FieldValidation = Literal["Ignore", "Warn", "Strict"]
+
+
+@dataclass(slots=True)
+class WriteRequest:
+    """How a write is to be done, and what is to be said about it afterwards."""
+
+    user: User
+    dry_run: bool = False
+    field_manager: str = ""
+    field_validation: FieldValidation = "Warn"
+    warnings: list[str] = field(default_factory=list)
+    """Filled by whoever finds something; the client gets them even when the write succeeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """Which objects, at which revision."""
+
+    labels: LabelSelector = EVERYTHING
+    fields: FieldSelector = ANY_FIELD
+    limit: int = 0
+    continue_token: str = ""
+    revision: str = ""
+    match: Literal["", "Exact", "NotOlderThan"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """Which changes, and from where on.
+
+    `initial` says whether the objects that exist come first, as ADDED: True asks for them and for the bookmark behind
+    them, False for none, None leaves it to the revision (none or 0: yes).
+    """
+
+    labels: LabelSelector = EVERYTHING
+    fields: FieldSelector = ANY_FIELD
+    revision: str = ""
+    initial: bool | None = None
+    bookmarks: bool = False
+
+
+Propagation = Literal["", "Orphan", "Background", "Foreground"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOptions:
+    """How an object is to be deleted, and only if it is still the one that is meant."""
+
+    grace_seconds: int | None = None
+    uid: str = ""
+    revision: str = ""
+    propagation: Propagation = ""

@@ -1,0 +1,109 @@
+"""Times as Kubernetes writes them: RFC 3339 in UTC, whole seconds (Time) or six digits (MicroTime)."""
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ").fullmatch
+_RFC3339 = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(Z|([+-])(\d\d):(\d\d))"
+).fullmatch
+_MICRO = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.(\d{6})(Z|([+-])(\d\d):(\d\d))"
+).fullmatch
+
+TIME_LAYOUT: Final = "2006-01-02T15:04:05Z07:00"
+MICRO_LAYOUT: Final = "2006-01-02T15:04:05.000000Z07:00"
+_ELEMENT = re.compile(r"2006|01|02|15|04|05|\.000000|Z07:00|.")
+_RANGES: Final = {
+    "01": (1, 12, "month"),
+    "02": (1, 31, "day"),
+    "15": (0, 23, "hour"),
+    "04": (0, 59, "minute"),
+    "05": (0, 59, "second"),
+}
+
+
+def format_time(seconds: float) -> str:
+    """Seconds since the epoch as a Time."""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def format_micro(seconds: float) -> str:
+    """Seconds since the epoch as a MicroTime."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse(text: str) -> float:
+    """A Time or MicroTime as seconds since the epoch. Raises ValueError."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def normal_time(text: str) -> str:
+    """A Time as the server writes it. Raises ValueError with upstream's message."""
+    if _TIME(text) and _in_range(text):
+        return text
+    match = _RFC3339(text)
+    if match is None or not _in_range(text):
+        raise ValueError(_complaint(text, TIME_LAYOUT))
+    return _utc(text).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def normal_micro(text: str) -> str:
+    """A MicroTime as the server writes it. Raises ValueError with upstream's message."""
+    match = _MICRO(text)
+    if match is None or not _in_range(text):
+        raise ValueError(_complaint(text, MICRO_LAYOUT))
+    if match[8] == "Z":
+        return text
+    return _utc(text).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _in_range(text: str) -> bool:
+    try:
+        datetime(
+            int(text[:4]),
+            int(text[5:7]),
+            int(text[8:10]),
+            int(text[11:13]),
+            int(text[14:16]),
+            int(text[17:19]),
+            tzinfo=UTC,
+        )
+    except ValueError:
+        return False
+    return True
+
+
+def _utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _complaint(text: str, layout: str) -> str:
+    """Where Go's time.Parse stops, and what it expected there."""
+    at = 0
+    start = f'parsing time "{text}" as "{layout}": '
+    for element in _ELEMENT.findall(layout):
+        rest = text[at:]
+        if element == "Z07:00":
+            size = 1 if rest.startswith("Z") else 6 if re.match(r"[+-]\d\d:\d\d", rest) else 0
+        elif element == ".000000":
+            size = 7 if re.match(r"\.\d{6}", rest) else 0
+        elif element.isdigit():
+            digits = rest[: len(element)]
+            size = len(element) if len(digits) == len(element) and digits.isdigit() else 0
+            if size and element in _RANGES:
+                low, high, what = _RANGES[element]
+                if not low <= int(digits) <= high:
+                    return f'parsing time "{text}": {what} out of range'
+            if element == "05" and size and layout == TIME_LAYOUT:
+                fraction = re.match(r"[.,]\d+", rest[2:])
+                size += fraction.end() if fraction else 0
+        else:
+            size = 1 if rest.startswith(element) else 0
+        if not size:
+            return f'{start}cannot parse "{rest}" as "{element}"'
+        at += size
+    if at < len(text):
+        return f'parsing time "{text}": extra text: "{text[at:]}"'
+    return f'parsing time "{text}": day out of range'

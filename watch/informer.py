@@ -1,0 +1,75 @@
+"""One reflector, one cache, many handlers: all that a controller subscribes to."""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from verger.watch.cache import Cache, CacheWriter, Change, IndexFunction
+from verger.watch.clock import Clock
+from verger.watch.reflector import Applied, Failed, Outcome, Reflector, Replaced, Source
+
+V = TypeVar("V")
+
+Handler = Callable[[Change[V]], None]
+"""Told of every change of the cache, after it. It must not wait and must not raise: it adds keys to a queue."""
+
+
+class Informer(Generic[V]):
+    """Shares one watch of a source among all who are interested.
+
+    Guarantees: the cache changes before handlers hear of it; handlers hear of changes in the cache's order; one that
+    is added late first hears of every object that is already there.
+    """
+
+    def __init__(
+        self,
+        source: Source[V],
+        *,
+        clock: Clock,
+        on_failure: Callable[[Exception], None] | None = None,
+    ) -> None:
+        self._writer: CacheWriter[V] = CacheWriter()
+        self._handlers: list[Handler[V]] = []
+        self._on_failure = on_failure
+        self._reflector = Reflector(source, self._consume, clock=clock)
+
+    @property
+    def cache(self) -> Cache[V]:
+        """What has been seen so far."""
+        return self._writer.cache
+
+    def add_index(self, name: str, function: IndexFunction[V]) -> None:
+        """Adds an index to the cache, unless it has one of that name."""
+        self._writer.add_index(name, function)
+
+    def add_handler(self, handler: Handler[V]) -> Callable[[], None]:
+        """Subscribes a handler; the function that is returned ends the subscription."""
+        self._handlers.append(handler)
+        for key in self.cache.keys():  # noqa: SIM118 - a Cache is not a mapping
+            handler(Change(key, None, self.cache.get(key)))
+
+        def remove() -> None:
+            if handler in self._handlers:
+                self._handlers.remove(handler)
+
+        return remove
+
+    async def run(self) -> None:
+        """Follows the source for ever."""
+        await self._reflector.run()
+
+    def _consume(self, outcome: Outcome[V]) -> None:
+        match outcome:
+            case Replaced(objects, revision):
+                changes = self._writer.replace(objects, revision)
+            case Applied(events, revision):
+                changes = self._writer.apply(events)
+                self._writer.advance(revision)
+            case Failed(error):
+                if self._on_failure is not None:
+                    self._on_failure(error)
+                return
+            case None:
+                return
+        for change in changes:
+            for handler in self._handlers:
+                handler(change)

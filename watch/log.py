@@ -1,0 +1,233 @@
+"""The history of changes: one log in revision order, read by cursors.
+
+The log is the truth and a wake-up is a hint. A reader is nothing but a position in it, so a slow reader costs
+nothing; when history was trimmed past its position it is told `Expired`. Waking is by topic (a kind, or a scope of a
+kind): a write costs by the readers that care, not by all.
+"""
+
+import asyncio
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from verger.watch.clock import Clock, complete
+from verger.watch.event import Event, Expired
+
+V = TypeVar("V")
+
+DEFAULT_WINDOW = 300.0
+"""Seconds of history kept. upstream: etcd is compacted every 5 minutes to what was current 5 minutes before."""
+DEFAULT_LIMIT = 100_000
+"""Events kept at most. upstream: the watch cache of one resource grows to 102 400."""
+
+Topic = tuple[str, str | None]
+"""A kind and one of its scopes, or None for all of them."""
+
+
+class _TopicLog(Generic[V]):
+    """The events of one topic. A position counts from the topic's first event ever and survives trimming.
+
+    `start` is the position of `events[0]`, `floor` that of the oldest event that is still retained. Trimming moves
+    the floor; the list itself is cut only when half of it lies below the floor, so that trimming stays O(1).
+    """
+
+    __slots__ = ("cursors", "events", "floor", "start", "waiters")
+
+    def __init__(self) -> None:
+        self.events: list[Event[V]] = []
+        self.start = 0
+        self.floor = 0
+        self.cursors = 0
+        self.waiters: set[asyncio.Future[None]] = set()
+
+    def position_after(self, revision: int) -> int:
+        """The position of the first event above the revision."""
+        low = self.floor - self.start
+        return self.start + bisect_right(self.events, revision, low, key=_revision)
+
+    def wake(self) -> None:
+        for waiter in self.waiters:
+            complete(waiter)
+        self.waiters.clear()
+
+
+def _revision(event: Event[V]) -> int:
+    return event.revision
+
+
+class EventLog(Generic[V]):
+    """A bounded, revision-ordered history of events.
+
+    Guarantees: `append` is a plain function, so that a commit and its event are one step on the event loop; events
+    at or below `compacted` may be gone and nothing above it is.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        revision: int = 0,
+        window: float = DEFAULT_WINDOW,
+        limit: int = DEFAULT_LIMIT,
+        on_trim: Callable[[Event[V]], None] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._window = window
+        self._limit = limit
+        self._on_trim = on_trim
+        self._all: deque[tuple[float, Event[V]]] = deque()
+        self._topics: dict[Topic, _TopicLog[V]] = {}
+        self.revision = revision
+        """The revision of the newest event, or the one the log began at."""
+        self._awaited: list[tuple[int, asyncio.Future[None]]] = []
+        self.compacted = revision
+        """Streams can start at this revision and after it, not before."""
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def append(self, event: Event[V]) -> None:
+        """Adds the newest event and wakes the cursors of its topics. Its revision must be above all others."""
+        if event.revision <= self.revision:
+            raise ValueError(f"revision {event.revision} is not above {self.revision}")
+        self.revision = event.revision
+        now = self._clock.monotonic()
+        self._all.append((now, event))
+        self._publish((event.kind, None), event)
+        if event.scope:
+            self._publish((event.kind, event.scope), event)
+        if self._awaited:
+            self._reached()
+        if len(self._all) > self._limit or self._all[0][0] < now - self._window:
+            self.trim()
+
+    async def reach(self, revision: int, timeout: float) -> bool:
+        """Waits until the log has reached a revision; False when it has not within `timeout` seconds."""
+        if revision <= self.revision:
+            return True
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._awaited.append((revision, reached))
+        timer = self._clock.call_later(timeout, complete, reached)
+        try:
+            await reached
+        finally:
+            timer.cancel()
+            self._awaited = [item for item in self._awaited if item[1] is not reached]
+        return revision <= self.revision
+
+    def _reached(self) -> None:
+        for revision, future in self._awaited:
+            if revision <= self.revision:
+                complete(future)
+
+    def _publish(self, topic: Topic, event: Event[V]) -> None:
+        log = self._topics.get(topic)
+        if log is None:
+            log = self._topics[topic] = _TopicLog()
+        log.events.append(event)
+        if log.waiters:
+            log.wake()
+
+    def trim(self) -> None:
+        """Drops what is older than the window or beyond the limit."""
+        oldest = self._clock.monotonic() - self._window
+        while self._all and (len(self._all) > self._limit or self._all[0][0] < oldest):
+            self._drop_oldest()
+
+    def compact(self, revision: int) -> None:
+        """Drops all events up to and including `revision`; a stream can then start there, and no earlier."""
+        while self._all and self._all[0][1].revision <= revision:
+            self._drop_oldest()
+        self.compacted = max(self.compacted, min(revision, self.revision))
+
+    def _drop_oldest(self) -> None:
+        event = self._all.popleft()[1]
+        self.compacted = event.revision
+        self._drop_from((event.kind, None))
+        if event.scope:
+            self._drop_from((event.kind, event.scope))
+        if self._on_trim is not None:
+            self._on_trim(event)
+
+    def _drop_from(self, topic: Topic) -> None:
+        # The event that goes is the topic's oldest too, since both are in revision order.
+        log = self._topics[topic]
+        log.floor += 1
+        dead = log.floor - log.start
+        if dead * 2 > len(log.events):
+            del log.events[:dead]
+            log.start = log.floor
+            if not log.events and not log.cursors:
+                del self._topics[topic]
+
+    def cursor(self, kind: str, scope: str | None = None, *, after: int) -> "Cursor[V]":
+        """A reader of a topic's events above revision `after`. Raises Expired when some of them may be gone."""
+        if after < self.compacted:
+            raise Expired(after, self.compacted)
+        topic = (kind, scope)
+        log = self._topics.get(topic)
+        if log is None:
+            log = self._topics[topic] = _TopicLog()
+        return Cursor(self, topic, log, after)
+
+    def release(self, topic: Topic, log: _TopicLog[V]) -> None:
+        """Called by a cursor that closes: a topic without events and without readers is forgotten."""
+        log.cursors -= 1
+        if not log.events and not log.cursors and self._topics.get(topic) is log:
+            del self._topics[topic]
+
+
+class Cursor(Generic[V]):
+    """A position in one topic of a log. Close it when done, or the topic is never forgotten."""
+
+    __slots__ = ("_after", "_log", "_position", "_topic", "_topic_log")
+
+    def __init__(self, log: EventLog[V], topic: Topic, topic_log: _TopicLog[V], after: int) -> None:
+        self._log: EventLog[V] | None = log
+        self._topic = topic
+        self._topic_log = topic_log
+        self._after = after
+        self._position = topic_log.position_after(after)
+        topic_log.cursors += 1
+
+    @property
+    def revision(self) -> int:
+        """Every event of the topic up to this revision has been read; it grows with events of other topics too."""
+        topic, log = self._topic_log, self._log
+        unread = self._position - topic.start
+        if log is None or unread < 0:
+            return self._after
+        reached = log.revision if unread >= len(topic.events) else topic.events[unread].revision - 1
+        return max(self._after, reached)
+
+    def read(self, limit: int = 1024) -> Sequence[Event[V]]:
+        """The next events in revision order, none when all were read. Raises Expired when the next one is gone."""
+        topic = self._topic_log
+        if self._position < topic.floor:
+            raise Expired(self._after, self._log.compacted if self._log else self._after)
+        begin = self._position - topic.start
+        if begin >= len(topic.events):
+            return ()
+        events = topic.events[begin : begin + limit]
+        self._position += len(events)
+        if events[0].revision <= self._after:  # it was opened at a revision that had yet to come
+            events = [event for event in events if event.revision > self._after]
+        if events:
+            self._after = events[-1].revision
+        return events
+
+    def waiter(self) -> "asyncio.Future[None]":
+        """A future that is done when there may be something to read.
+
+        Take it, then read, then await it: what is appended in between completes it, so no wake-up is lost.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._topic_log.waiters.add(future)
+        return future
+
+    def close(self) -> None:
+        """Ends the reading; what waits is woken and finds nothing. Closing twice is harmless."""
+        if self._log is not None:
+            log, self._log = self._log, None
+            log.release(self._topic, self._topic_log)
