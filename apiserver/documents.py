@@ -69,7 +69,7 @@ class Documents:
         if path in ("/", "/version"):
             value = version_info(self._version) if path == "/version" else {"paths": self._paths()}
             # Version and root have always been indented, whoever asks.
-            writer = Writer(negotiate(accept, convertible=False), pretty=True, include="", now=0)
+            writer = Writer(negotiate(accept, convertible=False), pretty=True)
             return answer(writer.value(value), audit_id, content_type=writer.content_type)
         return self._discovery_answer(request, path, query, accept, audit_id)
 
@@ -95,7 +95,7 @@ class Documents:
         if target is not None:
             pretty = is_pretty(query, request.headers.get("User-Agent", ""))
             if pretty or target != Target():
-                writer = Writer(target, pretty=pretty, include="", now=0)
+                writer = Writer(target, pretty=pretty)
                 return answer(writer.value(orjson.loads(body)), audit_id, content_type=media)
             body += b"\n"
         more = {"ETag": etag, "Vary": "Accept"}

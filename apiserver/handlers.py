@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from aiohttp import web
 from verger.apiserver.answers import answer, success
 from verger.apiserver.bodies import BODY_MAX, Bodies, media_type_of
-from verger.apiserver.negotiation import Target, negotiate
+from verger.apiserver.negotiation import JSON, Target, negotiate
 from verger.apiserver.options import (
     Query,
     check_timeout,
@@ -21,7 +21,7 @@ from verger.apiserver.options import (
     write_request,
 )
 from verger.apiserver.paths import Resource
-from verger.apiserver.representations import Writer
+from verger.apiserver.representations import PLAIN_WRITER, Writer
 from verger.apiserver.watching import Encoder, Watch
 from verger.store.backend import Row
 from verger.store.decoding import DecodeError, Decoder
@@ -308,6 +308,12 @@ class Handlers:
 
     def _writer(self, exchange: Exchange, *, convertible: bool = True) -> Writer:
         accept = exchange.header("Accept")
+        if (
+            accept == JSON
+            and exchange.query.empty
+            and not exchange.agent.startswith(_PRETTY_AGENTS)
+        ):
+            return PLAIN_WRITER
         if convertible:
             target = negotiate(accept, convertible=exchange.resource.kind.stored)
         else:

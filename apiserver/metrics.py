@@ -1,85 +1,103 @@
 """What /metrics says: requests, watches, the store, and the work queues of the controllers.
 
-One registry for each plane. Numbers that others keep anyway are read when they are asked for; only requests are
-counted as they happen.
+Counting a request is a few additions to plain numbers; the library that knows the exposition format is loaded when
+somebody asks, and reads them then. Every plane has its own.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 from verger.watch.workqueue import QueueStatistics
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 # upstream: apiserver_request_duration_seconds, less fine: each bucket is a series for each verb and resource
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
+_REQUEST_LABELS: Final = ("verb", "group", "version", "resource", "subresource", "code")
+
+RequestLabels = tuple[str, str, str, str, str, str]
+"""(verb, group, version, resource, subresource, code)"""
+
+
+class _Gauge(NamedTuple):
+    name: str
+    help: str
+    read: Callable[[], float]
 
 
 class Metrics:
     """The metrics of one plane."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "apiserver_request",
-            "Requests by verb, group, version, resource, subresource and status code.",
-            ("verb", "group", "version", "resource", "subresource", "code"),
-            registry=self.registry,
-        )
-        self._durations = Histogram(
-            "apiserver_request_duration_seconds",
-            "How long requests took, watches aside, by verb and resource.",
-            ("verb", "resource"),
-            buckets=_BUCKETS,
-            registry=self.registry,
-        )
-        self._request_children: dict[tuple[str, ...], Counter] = {}
-        self._duration_children: dict[tuple[str, str], Histogram] = {}
+        self._requests: dict[RequestLabels, int] = {}
+        self._durations: dict[tuple[str, str], list[float]] = {}
+        """(verb, resource) -> how many requests fell into each bucket and above them all, and their sum in seconds."""
+        self._gauges: list[_Gauge] = []
+        self._queues: Callable[[], Mapping[str, QueueStatistics]] = dict
 
-    def request(self, labels: tuple[str, str, str, str, str, str], seconds: float | None) -> None:
-        """Counts a request: (verb, group, version, resource, subresource, code); no duration for watches."""
-        counter = self._request_children.get(labels)
-        if counter is None:
-            counter = self._request_children[labels] = self._requests.labels(*labels)
-        counter.inc()
+    def request(self, labels: RequestLabels, seconds: float | None) -> None:
+        """Counts a request; watches have no duration."""
+        requests = self._requests
+        requests[labels] = requests.get(labels, 0) + 1
         if seconds is None:
             return
         pair = (labels[0], labels[3])
-        histogram = self._duration_children.get(pair)
-        if histogram is None:
-            histogram = self._duration_children[pair] = self._durations.labels(*pair)
-        histogram.observe(seconds)
+        durations = self._durations.get(pair)
+        if durations is None:
+            durations = self._durations[pair] = [0.0] * (len(_BUCKETS) + 2)
+        durations[bisect_left(_BUCKETS, seconds)] += 1
+        durations[-1] += seconds
 
     def add_gauge(self, name: str, help_: str, read: Callable[[], float]) -> None:
         """A number that is read when the metrics are."""
-        self.registry.register(_Gauge(name, help_, read))
+        self._gauges.append(_Gauge(name, help_, read))
 
     def add_queues(self, read: Callable[[], Mapping[str, QueueStatistics]]) -> None:
         """The work queues by name."""
-        self.registry.register(_Queues(read))
+        self._queues = read
 
     def text(self) -> bytes:
         """The exposition format."""
-        return generate_latest(self.registry)
+        from prometheus_client import CollectorRegistry, generate_latest
 
+        registry = CollectorRegistry()
+        registry.register(self)
+        return generate_latest(registry)
 
-class _Gauge(Collector):
-    def __init__(self, name: str, help_: str, read: Callable[[], float]) -> None:
-        self._name = name
-        self._help = help_
-        self._read = read
+    def collect(self) -> "Iterator[Metric]":
+        """The numbers as families of metrics."""
+        from prometheus_client.core import (
+            CounterMetricFamily,
+            GaugeMetricFamily,
+            HistogramMetricFamily,
+        )
 
-    def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(self._name, self._help, value=self._read())
-
-
-class _Queues(Collector):
-    def __init__(self, read: Callable[[], Mapping[str, QueueStatistics]]) -> None:
-        self._read = read
-
-    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "apiserver_request",
+            "Requests by verb, group, version, resource, subresource and status code.",
+            labels=_REQUEST_LABELS,
+        )
+        for labels, requested in self._requests.items():
+            requests.add_metric(labels, requested)
+        yield requests
+        durations = HistogramMetricFamily(
+            "apiserver_request_duration_seconds",
+            "How long requests took, watches aside, by verb and resource.",
+            labels=("verb", "resource"),
+        )
+        for pair, counts in self._durations.items():
+            total = 0.0
+            buckets = []
+            for bound, count in zip((*map(str, _BUCKETS), "+Inf"), counts, strict=False):
+                total += count
+                buckets.append((bound, total))
+            durations.add_metric(pair, buckets, counts[-1])
+        yield durations
+        for gauge in self._gauges:
+            yield GaugeMetricFamily(gauge.name, gauge.help, value=gauge.read())
         depth = GaugeMetricFamily(
             "workqueue_depth", "Keys that wait for a worker.", labels=("name",)
         )
@@ -88,7 +106,7 @@ class _Queues(Collector):
         )
         adds = CounterMetricFamily("workqueue_adds", "Keys that were queued.", labels=("name",))
         retries = CounterMetricFamily("workqueue_retries", "Tries that failed.", labels=("name",))
-        for name, statistics in self._read().items():
+        for name, statistics in self._queues().items():
             depth.add_metric((name,), statistics.depth)
             failing.add_metric((name,), statistics.failing)
             adds.add_metric((name,), statistics.adds)

@@ -40,6 +40,11 @@ class Query:
             for key, value in parse_qsl(raw, keep_blank_values=True, max_num_fields=1000):
                 self._values.setdefault(key, []).append(value)
 
+    @property
+    def empty(self) -> bool:
+        """Whether there are none."""
+        return not self._values
+
     def get(self, key: str) -> str:
         """The first value, or nothing."""
         values = self._values.get(key)
@@ -120,6 +125,8 @@ def write_request(
     agent: str,
 ) -> WriteRequest:
     """How a create, update or patch is to be done. Raises Invalid."""
+    if query.empty:
+        return WriteRequest(user, field_manager=agent.partition("/")[0])
     errors: list[FieldError] = []
     if kind == "PatchOptions" and "force" in query:
         errors.append(forbidden("force", "may not be specified for non-apply patch"))

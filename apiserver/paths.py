@@ -44,13 +44,12 @@ def resolve(raw_path: str, kinds: Kinds) -> Resource | Document:
     """What the path names. Raises NotFound for an unknown resource of a known group, Unrouted for the rest."""
     path = unquote(raw_path) if "%" in raw_path else raw_path
     parts = path.split("/")
-    match parts:
-        case ["", "api", version, first, *rest] if first or rest:
-            return _resource(kinds, "", version, [first, *rest])
-        case ["", "apis", group, version, first, *rest] if first or rest:
-            return _resource(kinds, group, version, [first, *rest])
-        case _:
-            return Document(path.rstrip("/") or "/")
+    # "", "api", version, resource... or "", "apis", group, version, resource...
+    if len(parts) > 3 and parts[1] == "api" and (len(parts) > 4 or parts[3]):
+        return _resource(kinds, "", parts[2], parts[3:])
+    if len(parts) > 4 and parts[1] == "apis" and (len(parts) > 5 or parts[4]):
+        return _resource(kinds, parts[2], parts[3], parts[4:])
+    return Document(path.rstrip("/") or "/")
 
 
 def _resource(kinds: Kinds, group: str, version: str, parts: list[str]) -> Resource:

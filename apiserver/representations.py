@@ -59,7 +59,9 @@ class Writer:
 
     __slots__ = ("include", "now", "pretty", "target")
 
-    def __init__(self, target: Target, *, pretty: bool, include: str, now: float) -> None:
+    def __init__(
+        self, target: Target, *, pretty: bool = False, include: str = "", now: float = 0.0
+    ) -> None:
         self.target = target
         self.pretty = pretty
         self.include = include
@@ -177,3 +179,7 @@ def _indented(data: bytes) -> bytes:
     for char, escape in ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026")):
         out = out.replace(char, escape)
     return out
+
+
+PLAIN_WRITER: Final = Writer(Target())
+"""What most answers are written with."""

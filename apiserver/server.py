@@ -60,6 +60,9 @@ class ApiServer:
         self._clock = clock
         self._log = log
         self._runner: web.ServerRunner | None = None
+        # Like a UUID: the first groups stand for this server, the last one counts its requests.
+        self._audit_prefix = new_uid()[:-12]
+        self._requests = 0
         self._in_flight = 0
         self._quiet: asyncio.Future[None] | None = None
 
@@ -101,7 +104,10 @@ class ApiServer:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         headers = request.headers
-        audit_id = headers.get("Audit-ID", "")[:_AUDIT_ID_MAX] or new_uid()
+        audit_id = headers.get("Audit-ID", "")[:_AUDIT_ID_MAX]
+        if not audit_id:
+            self._requests += 1
+            audit_id = f"{self._audit_prefix}{self._requests:012x}"
         raw_path, _, raw_query = _target(request).partition("?")
         agent = headers.get("User-Agent", "")
         started = self._clock.monotonic()
@@ -164,7 +170,7 @@ class ApiServer:
     @staticmethod
     def _error(error: ApiError, query: Query, audit_id: str, agent: str) -> web.Response:
         # An error is written in JSON, whatever the client would rather have had.
-        writer = Writer(Target(), pretty=is_pretty(query, agent), include="", now=0)
+        writer = Writer(Target(), pretty=is_pretty(query, agent))
         return answer(
             writer.value(error.status()),
             audit_id,
@@ -207,9 +213,11 @@ def _target(request: web.BaseRequest) -> str:
 
 
 def _credentials(request: web.BaseRequest) -> Credentials:
-    transport = request.transport
+    authorization = request.headers.get("Authorization", "")
+    # A token speaks before a certificate does, and whoever brings one is judged by it.
+    transport = None if authorization else request.transport
     certificate = transport.get_extra_info("peercert") if transport is not None else None
-    return Credentials(request.headers.get("Authorization", ""), certificate)
+    return Credentials(authorization, certificate)
 
 
 def _path_attributes(user: User, method: str, path: str) -> Attributes:

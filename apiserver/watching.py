@@ -24,11 +24,10 @@ from verger.watch.event import EventType, Expired
 
 TIMEOUT_MIN: Final = 1800.0
 """Seconds that a watch without a timeout lasts, up to twice that. upstream: --min-request-timeout"""
-BOOKMARK_PERIOD: Final = 60.0
+TICK: Final = 60.0
+"""Seconds between bookmarks; a client that has not read anything for that long is disconnected."""
 BOOKMARK_BEFORE_END: Final = 2.0
 """upstream: bookmarks come about once a minute, and once 2 s before the end."""
-STALL_MAX: Final = 60.0
-"""Seconds after which a client that does not read is disconnected."""
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 
 
@@ -49,16 +48,19 @@ class Encoder:
         self._include = include
         self._now = now
         self._defined = False
+        # Lines are kept with their rows, under the type of the event and the kind that shows it.
+        self._keys = {type_: (type_, kind) for type_ in EventType}
 
     def line(self, type_: EventType, row: Row) -> bytes:
         """One event."""
         if not self._target.form:
-            kind = self._kind
-
-            def make(row: Row) -> bytes:
-                return b'{"type":"%b","object":%b}\n' % (type_.value.encode(), json_of(kind, row))
-
-            line: bytes = row.view((type_, kind), make)
+            key = self._keys[type_]
+            views = row.views
+            line: bytes | None = views.get(key) if views is not None else None
+            if line is None:
+                data = json_of(self._kind, row)
+                line = b'{"type":"%b","object":%b}\n' % (type_.value.encode(), data)
+                row.view(key, lambda _: line)
             return line
         # Tables are made from the stored form, whichever kind shows it.
         obj = row.object if self._target.form == "Table" else object_of(self._kind, row)
@@ -117,7 +119,9 @@ class Watch:
         self._ended = False
         self._bookmark_due = False
         self._waiter: asyncio.Future[None] | None = None
-        self._writing_since: float | None = None
+        self._writing = False
+        self._written = 0
+        self._written_at_tick = 0
         self._timers: list[Timer] = []
 
     def stop(self) -> None:
@@ -157,39 +161,40 @@ class Watch:
                 await self._write(response, b"".join(lines))
         try:
             while not self._ended:
-                # Taken before the look at the log, so that nothing that comes in between is slept through.
-                self._waiter = subscription.waiter()
                 events = subscription.pending()
                 if events:
-                    lines = [encoder.line(event.type, event.row) for event in events]
+                    lines = [encoder.line(event.type, event.object) for event in events]
                     await self._write(response, lines[0] if len(lines) == 1 else b"".join(lines))
                 elif self._bookmark_due:
                     self._bookmark_due = False
                     await self._write(response, encoder.bookmark(subscription.revision))
-                elif not self._ended:
+                else:
+                    # Nothing is awaited between the look at the log and this.
+                    self._waiter = subscription.waiter()
                     await self._waiter
         except Expired as expired:
             gone = Gone(f"too old resource version: {expired.requested} ({expired.oldest})")
             await self._write(response, error_line(gone))
 
     async def _write(self, response: web.StreamResponse, data: bytes) -> None:
-        self._writing_since = self._clock.monotonic()
+        self._writing = True
         await response.write(data)
-        self._writing_since = None
+        self._writing = False
+        self._written += 1
 
     def _start_timers(self, request: web.BaseRequest) -> None:
         later = self._clock.call_later
 
         def tick() -> None:
-            since = self._writing_since
-            if since is not None and self._clock.monotonic() - since > STALL_MAX:
+            if self._writing and self._written == self._written_at_tick:
+                # The same write as a period ago: the client does not read.
                 if request.transport is not None:
                     request.transport.abort()
                 return
-            if self._bookmarks:
-                self._bookmark_due = True
-                self._wake()
-            self._timers[1] = later(BOOKMARK_PERIOD, tick)
+            self._written_at_tick = self._written
+            self._bookmark_due = self._bookmarks
+            self._wake()
+            self._timers[1] = later(TICK, tick)
 
         def before_end() -> None:
             self._bookmark_due = self._bookmarks
@@ -197,7 +202,7 @@ class Watch:
 
         self._timers = [
             later(self._timeout, self.stop),
-            later(BOOKMARK_PERIOD * (1 - 0.25 * random.random()), tick),  # noqa: S311
+            later(TICK * (1 - 0.25 * random.random()), tick),  # noqa: S311
         ]
         if self._timeout > BOOKMARK_BEFORE_END:
             self._timers.append(later(self._timeout - BOOKMARK_BEFORE_END, before_end))

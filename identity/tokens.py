@@ -9,7 +9,6 @@ import base64
 import binascii
 from typing import Any, Final
 
-import jwt
 import orjson
 from verger.identity.keys import SigningKey
 
@@ -52,6 +51,9 @@ def says(token: str, claims: dict[str, object], key: SigningKey) -> bool:
         return False
     if header.get("kid") != key.kid:
         return True
+    # Only damaged or foreign tokens come here; the library costs more to load than a plane to start.
+    import jwt
+
     try:
         jwt.decode(
             token,

@@ -53,31 +53,26 @@ class Kind:
     subresources: Mapping[str, Subresource] = field(default_factory=dict)
     rules: Rules = field(default_factory=Rules)
     view: View | None = None
+    api_version: str = field(init=False)
+    """As it stands in objects: `v1`, `apps/v1`."""
+    resource: str = field(init=False)
+    """The plural, qualified by the group, as messages name it: `pods`, `roles.rbac.authorization.k8s.io`."""
+    list_kind: str = field(init=False)
+    """The kind of a list of it."""
+    storage: "Kind" = field(init=False)
+    """The kind as which its objects are stored."""
+    stored: bool = field(init=False)
+    """Whether its objects are kept at all; reviews are only answered."""
 
-    @property
-    def api_version(self) -> str:
-        """As it stands in objects: `v1`, `apps/v1`."""
-        return f"{self.group}/{self.version}" if self.group else self.version
+    def __post_init__(self) -> None:
+        def derive(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
 
-    @property
-    def resource(self) -> str:
-        """The plural, qualified by the group, as messages name it: `pods`, `roles.rbac.authorization.k8s.io`."""
-        return f"{self.plural}.{self.group}" if self.group else self.plural
-
-    @property
-    def list_kind(self) -> str:
-        """The kind of a list of it."""
-        return f"{self.kind}List"
-
-    @property
-    def storage(self) -> "Kind":
-        """The kind as which its objects are stored."""
-        return self.view.stored_as if self.view else self
-
-    @property
-    def stored(self) -> bool:
-        """Whether its objects are kept at all; reviews are only answered."""
-        return "get" in self.verbs and "create" in self.verbs
+        derive("api_version", f"{self.group}/{self.version}" if self.group else self.version)
+        derive("resource", f"{self.plural}.{self.group}" if self.group else self.plural)
+        derive("list_kind", f"{self.kind}List")
+        derive("storage", self.view.stored_as if self.view else self)
+        derive("stored", "get" in self.verbs and "create" in self.verbs)
 
     @property
     def storage_version_hash(self) -> str:

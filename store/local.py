@@ -146,7 +146,7 @@ class LocalStream:
             if isinstance(item, Bookmark):
                 out.append(item)
                 continue
-            row = item.row
+            row = item.object
             obj = view.from_stored(row.object) if view else row.object
             out.append(
                 Event(item.type, kind.resource, row.namespace, row.key, row.revision, obj, None)

@@ -52,12 +52,9 @@ def validate(
         errors += [invalid("metadata.name", name, text) for text in name_rule(name)]
     namespace = meta.get("namespace") or ""
     if namespaced:
+        # Its form was judged when the namespace itself was created.
         if not namespace:
             errors.append(required("metadata.namespace"))
-        else:
-            errors += [
-                invalid("metadata.namespace", namespace, text) for text in names.label(namespace)
-            ]
     elif namespace:
         errors.append(forbidden("metadata.namespace", "not allowed on this type"))
     if (meta.get("generation") or 0) < 0:

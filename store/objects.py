@@ -3,7 +3,6 @@
 An object is a JSON-shaped dict. What the store hands out is shared: `thaw` makes a copy that may be changed.
 """
 
-import os
 import random
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -17,6 +16,8 @@ NAME_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 GENERATED_SUFFIX: Final = 5
 GENERATED_BASE_MAX: Final = 58
 
+_UID_MARKS: Final = 0x4 << 76 | 0x8 << 60
+_UID_MASK: Final = (1 << 128) - 1 - (0xF << 76) - (0xC << 60)
 FINALIZER_ORPHAN: Final = "orphan"
 FINALIZER_FOREGROUND: Final = "foregroundDeletion"
 
@@ -105,10 +106,9 @@ def split_key(key: str) -> tuple[str, str]:
 
 def new_uid() -> str:
     """A random version 4 UUID."""
-    raw = bytearray(os.urandom(16))
-    raw[6] = raw[6] & 0x0F | 0x40
-    raw[8] = raw[8] & 0x3F | 0x80
-    text = raw.hex()
+    # Unique is what it must be, not unpredictable: a uid is no secret. The version and the variant are fixed bits.
+    bits = random.getrandbits(128) & _UID_MASK | _UID_MARKS
+    text = f"{bits:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
@@ -117,6 +117,24 @@ def generate_name(base: str) -> str:
     # Collisions are what matters, not secrecy: a name is no secret.
     suffix = "".join(random.choices(NAME_ALPHABET, k=GENERATED_SUFFIX))  # noqa: S311
     return base[:GENERATED_BASE_MAX] + suffix
+
+
+def new_meta(given: Mapping[str, Any], *, name: str, namespace: str, created: str) -> Object:
+    """The metadata of a new object: what the client chose, and what the server sets, in the order of `ordered_meta`."""
+    out: Object = {"name": name}
+    if base := given.get("generateName"):
+        out["generateName"] = base
+    if namespace:
+        out["namespace"] = namespace
+    out["uid"] = new_uid()
+    out["resourceVersion"] = "0"  # its place among the fields; the backend writes the value
+    if generation := given.get("generation"):
+        out["generation"] = generation
+    out["creationTimestamp"] = created
+    for key in ("labels", "annotations", "ownerReferences", "finalizers"):
+        if value := given.get(key):
+            out[key] = value
+    return out
 
 
 def ordered_meta(fields: Mapping[str, Any]) -> Object:

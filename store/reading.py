@@ -18,7 +18,7 @@ from verger.store.invalid import quote
 from verger.store.kinds import Kind
 from verger.store.request import ListOptions, WatchOptions
 from verger.store.selectors import FieldSelector, LabelSelector
-from verger.watch.event import Bookmark, EventType, Expired
+from verger.watch.event import Bookmark, Event, EventType, Expired
 from verger.watch.log import Cursor
 
 FUTURE_WAIT: Final = 3.0
@@ -41,7 +41,7 @@ class WatchEvent(NamedTuple):
     """A change as one watcher sees it: an object that leaves the selection is DELETED for it."""
 
     type: EventType
-    row: Row
+    object: Row
 
 
 def match_of(kind: Kind, labels: LabelSelector, fields: FieldSelector) -> Match | None:
@@ -57,11 +57,17 @@ def match_of(kind: Kind, labels: LabelSelector, fields: FieldSelector) -> Match 
     if not labels and not fields:
         return None
 
+    if not labels and len(fields.terms) == 1 and fields.value_of("metadata.name") is not None:
+        # One object by name, the most common selection there is, and asked of every change of its kind.
+        name = fields.value_of("metadata.name")
+        return lambda row: row.object["metadata"]["name"] == name
+    terms = fields.terms
+
     def match(row: Row) -> bool:
         obj = row.object
         if labels and not labels.matches(obj["metadata"].get("labels") or {}):
             return False
-        return not fields or fields.matches(lambda field: rules.field(obj, field))
+        return all((rules.field(obj, field) == value) == equal for field, equal, value in terms)
 
     return match
 
@@ -190,11 +196,19 @@ class Subscription:
         self._cursor: Cursor[Row] | None = None
         self._expired: Expired | None = None
         try:
-            self._cursor = backend.log.cursor(*topic, after=revision)
+            self._cursor = backend.log.cursor(
+                *topic, after=revision, interested=None if match is None else self._concerns
+            )
         except Expired as expired:
             self._expired = expired
         self.initial_revision = revision
         """The revision of the initial state."""
+
+    def _concerns(self, event: Event[Row]) -> bool:
+        match = self._match
+        return match is None or (
+            match(event.object) or (event.previous is not None and match(event.previous))
+        )
 
     def initial(self) -> "tuple[Sequence[Row], bool] | None":
         """The objects to begin with, and whether their end is marked by a bookmark. Handed out once, then None."""
@@ -206,16 +220,15 @@ class Subscription:
         """Everything up to this revision has been handed out."""
         return self._cursor.revision if self._cursor is not None else self.initial_revision
 
-    def pending(self) -> list[WatchEvent]:
+    def pending(self) -> "Sequence[Event[Row] | WatchEvent]":
         """What has happened since the last call, without waiting. Raises Expired."""
         if self._cursor is None:
             raise self._expired or Expired(0, 0)
         match = self._match
+        if match is None:
+            return self._cursor.read()
         out: list[WatchEvent] = []
         for event in self._cursor.read():
-            if match is None:
-                out.append(WatchEvent(event.type, event.object))
-                continue
             was = event.previous is not None and match(event.previous)
             now = event.type is not EventType.DELETED and match(event.object)
             if now:
@@ -225,24 +238,23 @@ class Subscription:
         return out
 
     def waiter(self) -> "asyncio.Future[None]":
-        """A future that is done when something may have happened; take it before the last look at `pending`."""
+        """A future that is done when something more has happened. Nothing may be awaited since `pending` was empty."""
         if self._cursor is None:
             raise self._expired or Expired(0, 0)
         return self._cursor.waiter()
 
-    async def read(self) -> "list[WatchEvent | Bookmark]":
+    async def read(self) -> "list[Event[Row] | WatchEvent | Bookmark]":
         """What comes next, at least one thing: events, and a bookmark behind the initial ones. Raises Expired."""
-        out: list[WatchEvent | Bookmark] = []
+        out: list[Event[Row] | WatchEvent | Bookmark] = []
         if (initial := self.initial()) is not None:
             rows, marked = initial
             out += [WatchEvent(EventType.ADDED, row) for row in rows]
             if marked:
                 out.append(Bookmark(self.initial_revision))
         while not out:
-            waiter = self.waiter()
             out += self.pending()
             if not out:
-                await waiter
+                await self.waiter()
         return out
 
     def close(self) -> None:

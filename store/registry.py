@@ -32,7 +32,7 @@ from verger.store.objects import (
     is_terminating,
     key_of,
     meta,
-    new_uid,
+    new_meta,
     ordered_meta,
     uid_of,
     with_type,
@@ -145,21 +145,8 @@ class Registry:
         new = with_type(
             stored.api_version, stored.kind, kind.view.to_stored(obj) if kind.view else obj
         )
-        new["metadata"] = ordered_meta(
-            {
-                "name": name,
-                "generateName": given.get("generateName"),
-                "namespace": namespace,
-                "uid": new_uid(),
-                # Its place among the fields; the backend writes the value.
-                "resourceVersion": "0",
-                "generation": given.get("generation") or None,
-                "creationTimestamp": format_time(self._clock.time()),
-                "labels": given.get("labels"),
-                "annotations": given.get("annotations"),
-                "ownerReferences": given.get("ownerReferences"),
-                "finalizers": given.get("finalizers"),
-            }
+        new["metadata"] = new_meta(
+            given, name=name, namespace=namespace, created=format_time(self._clock.time())
         )
         kind.rules.default(new)
         plugins = self._admission.plan(attributes)
@@ -172,8 +159,9 @@ class Registry:
         for plugin in plugins:
             await plugin.validate(attributes, new, None, request)
         request.warnings += kind.rules.warnings(new, None)
-        # From here to the commit nothing waits.
-        self._lifecycle.check_create(attributes)
+        if plugins:
+            # They may have waited. From here to the commit nothing does.
+            self._lifecycle.check_create(attributes)
         key = key_of(namespace, name)
         if request.dry_run:
             self._refuse_existing(kind, name, self.backend.get(stored.resource, key))

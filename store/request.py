@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from verger.store.kinds import Kind
 from verger.store.selectors import ANY_FIELD, EVERYTHING, FieldSelector, LabelSelector
@@ -22,8 +22,7 @@ MASTERS: Final = "system:masters"
 AUTHENTICATED: Final = "system:authenticated"
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(NamedTuple):
     """What a request is about, as authorization and admission see it.
 
     `kind` is None for a path that is not a resource's; then `path` and `verb` (the method in lower case) count.

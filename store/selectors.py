@@ -3,9 +3,9 @@
 An empty selector selects everything. Parse errors are `SelectorError`, with upstream's messages.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from verger.store import names
 from verger.store.invalid import invalid, quote
@@ -212,10 +212,6 @@ def parse_labels(text: str) -> LabelSelector:
     return LabelSelector(_LabelParser(text).parse()) if text else EVERYTHING
 
 
-FieldReader = Callable[[Mapping[str, Any]], str]
-"""Reads one selectable field of an object, as text."""
-
-
 @dataclass(frozen=True, slots=True)
 class FieldSelector:
     """Equalities and inequalities of fields; all must hold."""
@@ -229,10 +225,6 @@ class FieldSelector:
     def value_of(self, field: str) -> str | None:
         """The value that the field must be equal to, if the selector says so."""
         return next((value for name, equal, value in self.terms if name == field and equal), None)
-
-    def matches(self, read: Callable[[str], str]) -> bool:
-        """Whether an object is selected whose fields `read` returns."""
-        return all((read(field) == value) == equal for field, equal, value in self.terms)
 
 
 ANY_FIELD: Final = FieldSelector()

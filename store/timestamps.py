@@ -1,5 +1,6 @@
 """Times as Kubernetes writes them: RFC 3339 in UTC, whole seconds (Time) or six digits (MicroTime)."""
 
+import functools
 import re
 from datetime import UTC, datetime
 from typing import Final
@@ -26,7 +27,13 @@ _RANGES: Final = {
 
 def format_time(seconds: float) -> str:
     """Seconds since the epoch as a Time."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _format_second(int(seconds))
+
+
+@functools.lru_cache(maxsize=8)
+def _format_second(second: int) -> str:
+    # Writes come many in a second, and all of them ask.
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def format_micro(seconds: float) -> str:

@@ -32,24 +32,25 @@ class _TopicLog(Generic[V]):
     the floor; the list itself is cut only when half of it lies below the floor, so that trimming stays O(1).
     """
 
-    __slots__ = ("cursors", "events", "floor", "start", "waiters")
+    __slots__ = ("cursors", "events", "floor", "start", "waiting")
 
     def __init__(self) -> None:
         self.events: list[Event[V]] = []
         self.start = 0
         self.floor = 0
         self.cursors = 0
-        self.waiters: set[asyncio.Future[None]] = set()
+        self.waiting: set[Cursor[V]] = set()
 
     def position_after(self, revision: int) -> int:
         """The position of the first event above the revision."""
         low = self.floor - self.start
         return self.start + bisect_right(self.events, revision, low, key=_revision)
 
-    def wake(self) -> None:
-        for waiter in self.waiters:
-            complete(waiter)
-        self.waiters.clear()
+    def append(self, event: Event[V]) -> None:
+        self.events.append(event)
+        if self.waiting:
+            position = self.start + len(self.events) - 1
+            self.waiting = {cursor for cursor in self.waiting if not cursor.notify(event, position)}
 
 
 def _revision(event: Event[V]) -> int:
@@ -125,9 +126,7 @@ class EventLog(Generic[V]):
         log = self._topics.get(topic)
         if log is None:
             log = self._topics[topic] = _TopicLog()
-        log.events.append(event)
-        if log.waiters:
-            log.wake()
+        log.append(event)
 
     def trim(self) -> None:
         """Drops what is older than the window or beyond the limit."""
@@ -161,15 +160,26 @@ class EventLog(Generic[V]):
             if not log.events and not log.cursors:
                 del self._topics[topic]
 
-    def cursor(self, kind: str, scope: str | None = None, *, after: int) -> "Cursor[V]":
-        """A reader of a topic's events above revision `after`. Raises Expired when some of them may be gone."""
+    def cursor(
+        self,
+        kind: str,
+        scope: str | None = None,
+        *,
+        after: int,
+        interested: Callable[[Event[V]], bool] | None = None,
+    ) -> "Cursor[V]":
+        """A reader of a topic's events above revision `after`. Raises Expired when some of them may be gone.
+
+        A reader that says what it is interested in is not woken for anything else, and passes over it as it comes: a
+        write costs it one look. It may still read events that do not interest it.
+        """
         if after < self.compacted:
             raise Expired(after, self.compacted)
         topic = (kind, scope)
         log = self._topics.get(topic)
         if log is None:
             log = self._topics[topic] = _TopicLog()
-        return Cursor(self, topic, log, after)
+        return Cursor(self, topic, log, after, interested)
 
     def release(self, topic: Topic, log: _TopicLog[V]) -> None:
         """Called by a cursor that closes: a topic without events and without readers is forgotten."""
@@ -181,13 +191,22 @@ class EventLog(Generic[V]):
 class Cursor(Generic[V]):
     """A position in one topic of a log. Close it when done, or the topic is never forgotten."""
 
-    __slots__ = ("_after", "_log", "_position", "_topic", "_topic_log")
+    __slots__ = ("_after", "_interested", "_log", "_position", "_topic", "_topic_log", "_waiter")
 
-    def __init__(self, log: EventLog[V], topic: Topic, topic_log: _TopicLog[V], after: int) -> None:
+    def __init__(
+        self,
+        log: EventLog[V],
+        topic: Topic,
+        topic_log: _TopicLog[V],
+        after: int,
+        interested: Callable[[Event[V]], bool] | None,
+    ) -> None:
         self._log: EventLog[V] | None = log
         self._topic = topic
         self._topic_log = topic_log
         self._after = after
+        self._interested = interested
+        self._waiter: asyncio.Future[None] | None = None
         self._position = topic_log.position_after(after)
         topic_log.cursors += 1
 
@@ -218,16 +237,31 @@ class Cursor(Generic[V]):
         return events
 
     def waiter(self) -> "asyncio.Future[None]":
-        """A future that is done when there may be something to read.
+        """A future that is done when there is something more to read.
 
-        Take it, then read, then await it: what is appended in between completes it, so no wake-up is lost.
+        Take it right after a read that found nothing, with no await in between: on one event loop nothing can be
+        appended then, so no wake-up is lost.
         """
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._topic_log.waiters.add(future)
+        future = self._waiter = asyncio.get_running_loop().create_future()
+        self._topic_log.waiting.add(self)
         return future
 
+    def notify(self, event: Event[V], position: int) -> bool:
+        """Called by the topic with a new event; returns whether the reader was woken and waits no more."""
+        if (
+            self._interested is not None
+            and self._position == position
+            and not self._interested(event)
+        ):
+            self._position += 1
+            return False
+        if self._waiter is not None:
+            complete(self._waiter)
+        return True
+
     def close(self) -> None:
-        """Ends the reading; what waits is woken and finds nothing. Closing twice is harmless."""
+        """Ends the reading. Closing twice is harmless."""
         if self._log is not None:
             log, self._log = self._log, None
+            self._topic_log.waiting.discard(self)
             log.release(self._topic, self._topic_log)

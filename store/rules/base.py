@@ -85,7 +85,9 @@ class Rules:
         """A selectable field as text."""
         value: Any = obj
         for part in name.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
+            if not isinstance(value, dict):
+                return ""
+            value = value.get(part)
         if value is None or value == "":
             return ""
         return ("true" if value else "false") if isinstance(value, bool) else str(value)

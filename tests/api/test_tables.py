@@ -430,9 +430,9 @@ def test_metadata_only_in_the_older_version() -> None:
     ]
 
 
-def test_metadata_only_of_nothing_is_null() -> None:
-    """upstream: the converted list has no items at all, which Go writes as null."""
-    assert partial_metadata_list([], {})["items"] is None
+def test_metadata_only_of_nothing_has_no_items() -> None:
+    """Clients iterate over items: an empty list is written as one, never as null."""
+    assert partial_metadata_list([], {})["items"] == []
 
 
 WORDS = (
