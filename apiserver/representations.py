@@ -4,12 +4,11 @@ The common case copies bytes that were encoded when the object was written. Ever
 """
 
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any, Final
 
 import orjson
-import yaml
 from verger.apiserver.negotiation import JSON, YAML, Target
-from verger.apiserver.tables import partial_metadata, partial_metadata_list, table
 from verger.store.backend import Row
 from verger.store.errors import BadRequest, NotAcceptable
 from verger.store.invalid import quote
@@ -18,6 +17,13 @@ from verger.store.objects import encode
 from verger.store.reading import ListResult
 
 _INCLUDES: Final = ("", "Metadata", "Object", "None")
+
+
+def tables() -> ModuleType:
+    """What makes Tables: loaded when the first one is wanted, as columns of all kinds are much to load."""
+    from verger.apiserver import tables as module
+
+    return module
 
 
 def check_include(include: str) -> None:
@@ -78,6 +84,8 @@ class Writer:
     def value(self, value: Any) -> bytes:
         """Any JSON value."""
         if self.target.media_type == YAML:
+            import yaml
+
             text: str = yaml.dump(
                 value, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True
             )
@@ -99,7 +107,7 @@ class Writer:
                 return self.value(self._table(kind, [row], revision))
             case "PartialObjectMetadata":
                 return self.value(
-                    partial_metadata(object_of(kind, row), version=self.target.version)
+                    tables().partial_metadata(object_of(kind, row), version=self.target.version)
                 )
             case form:
                 raise NotAcceptable(
@@ -124,7 +132,7 @@ class Writer:
             case "PartialObjectMetadataList":
                 objects = [row.object for row in found.rows]
                 return self.value(
-                    partial_metadata_list(objects, metadata, version=self.target.version)
+                    tables().partial_metadata_list(objects, metadata, version=self.target.version)
                 )
             case form:
                 raise NotAcceptable(
@@ -132,7 +140,7 @@ class Writer:
                 )
 
     def _table(self, kind: Kind, rows: Sequence[Row], metadata: Mapping[str, Any]) -> Any:
-        return table(
+        return tables().table(
             kind,
             [row.object for row in rows],
             include=self.include,

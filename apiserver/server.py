@@ -7,10 +7,9 @@ Routing is ours, by splitting the path: aiohttp's router would try a pattern for
 
 import asyncio
 import ssl
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
-from structlog.typing import FilteringBoundLogger
 from verger.apiserver.answers import answer, page_not_found, status_headers
 from verger.apiserver.bodies import BODY_MAX
 from verger.apiserver.documents import Documents
@@ -27,6 +26,9 @@ from verger.store.kinds import Kinds
 from verger.store.objects import new_uid
 from verger.store.request import Attributes, User
 from verger.watch.clock import Clock
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 KEEPALIVE: Final = 180.0
 """Seconds that an idle connection is kept: longer than clients keep theirs (Go: 90 s), so that it is they who close."""
@@ -49,7 +51,7 @@ class ApiServer:
         authorizer: Authorizer,
         metrics: Metrics,
         clock: Clock,
-        log: FilteringBoundLogger,
+        log: "FilteringBoundLogger",
     ) -> None:
         self._kinds = kinds
         self._handlers = handlers

@@ -12,8 +12,7 @@ from typing import Any, Final
 from aiohttp import web
 from verger.apiserver.answers import error_line, headers
 from verger.apiserver.negotiation import JSON, Target
-from verger.apiserver.representations import check_include, json_of, object_of
-from verger.apiserver.tables import partial_metadata, table
+from verger.apiserver.representations import check_include, json_of, object_of, tables
 from verger.store.backend import Row
 from verger.store.errors import Gone, NotAcceptable
 from verger.store.kinds import Kind
@@ -83,7 +82,7 @@ class Encoder:
 
     def _wrapped(self, type_: str, obj: Any, revision: str, *, include: str) -> bytes:
         if self._target.form == "Table":
-            shown = table(
+            shown = tables().table(
                 self._kind,
                 [obj],
                 include=include,
@@ -94,7 +93,7 @@ class Encoder:
             )
             self._defined = True
         else:
-            shown = partial_metadata(obj, version=self._target.version)
+            shown = tables().partial_metadata(obj, version=self._target.version)
         return encode({"type": type_, "object": shown}) + b"\n"
 
 

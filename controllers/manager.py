@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from structlog.typing import FilteringBoundLogger
 from verger.controllers.reconcile import Informers, Reconciler
 from verger.controllers.runner import Runner
 from verger.store.client import Client
 from verger.store.kinds import Kind
 from verger.watch.clock import Clock
 from verger.watch.workqueue import QueueStatistics
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 
 class UnknownController(ValueError):
@@ -39,7 +41,7 @@ class Manager:
         reconcilers: Sequence[Reconciler[Any]],
         client: Client,
         clock: Clock,
-        log: FilteringBoundLogger,
+        log: "FilteringBoundLogger",
     ) -> None:
         self._log = log
         self._informers = Informers(client, clock, self._informer_failed)

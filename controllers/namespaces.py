@@ -7,9 +7,8 @@ upstream: pkg/controller/namespace/deletion/namespaced_resources_deleter.go
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from structlog.typing import FilteringBoundLogger
 from verger.controllers.reconcile import DONE, Enqueue, Object, Result, Subscriber
 from verger.controllers.recorder import Recorder
 from verger.store.client import Client
@@ -20,6 +19,9 @@ from verger.store.rules.identity import NAMESPACE_FINALIZER
 from verger.store.timestamps import format_time, parse
 from verger.watch.cache import Cache, Change
 from verger.watch.clock import Clock
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 FINALIZER_ESTIMATE: Final = 15
 """Seconds that content with finalizers is expected to stay. upstream: finalizerEstimateSeconds"""
@@ -57,7 +59,7 @@ class Namespaces:
     client: Client
     kinds: Kinds
     recorder: Recorder
-    log: FilteringBoundLogger
+    log: "FilteringBoundLogger"
     clock: Clock
     grace: float = 5.0
     recheck_max: float = 8.0

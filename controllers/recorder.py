@@ -6,15 +6,17 @@ that it tells of.
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from structlog.typing import FilteringBoundLogger
 from verger.store.client import Client
 from verger.store.errors import ApiError, NotFound
 from verger.store.kinds import Kind
 from verger.store.objects import meta, name_of, namespace_of, uid_of
 from verger.store.timestamps import format_time
 from verger.watch.clock import Clock
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 _REMEMBERED: Final = 1024
 """Events whose count goes up instead of being written again."""
@@ -29,7 +31,7 @@ class Recorder:
         client: Client,
         events: Kind,
         clock: Clock,
-        log: FilteringBoundLogger,
+        log: "FilteringBoundLogger",
         *,
         component: str,
     ) -> None:

@@ -6,9 +6,8 @@ upstream: pkg/controller/certificates/rootcacertpublisher/publisher.go
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from structlog.typing import FilteringBoundLogger
 from verger.controllers.reconcile import DONE, Enqueue, Object, Result, Subscriber
 from verger.controllers.recorder import Recorder
 from verger.store.admission import TERMINATING_CAUSE
@@ -18,6 +17,9 @@ from verger.store.kinds import Kinds
 from verger.store.objects import annotations_of, key_of, split_key, thaw
 from verger.watch.cache import Cache, Change
 from verger.watch.workqueue import BACKOFF_CAP
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 ROOT_CA: Final = "kube-root-ca.crt"
 DATA_KEY: Final = "ca.crt"
@@ -35,7 +37,7 @@ class RootCA:
     client: Client
     kinds: Kinds
     recorder: Recorder
-    log: FilteringBoundLogger
+    log: "FilteringBoundLogger"
     certificate: str
     name: str = "root-ca-publisher"
     workers: int = 1

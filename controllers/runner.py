@@ -3,12 +3,14 @@
 import asyncio
 from collections import deque
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from structlog.typing import FilteringBoundLogger
 from verger.controllers.reconcile import Informers, Reconciler, Subscriber, Terminal
 from verger.watch.clock import Clock
 from verger.watch.workqueue import QueueShutDown, QueueStatistics, WorkQueue
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 K = TypeVar("K", bound=Hashable)
 
@@ -25,7 +27,7 @@ class Runner(Generic[K]):
         reconciler: Reconciler[K],
         informers: Informers,
         clock: Clock,
-        log: FilteringBoundLogger,
+        log: "FilteringBoundLogger",
     ) -> None:
         self._reconciler = reconciler
         self._informers = informers

@@ -6,8 +6,8 @@ upstream: pkg/controller/serviceaccount/serviceaccounts_controller.go
 """
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from structlog.typing import FilteringBoundLogger
 from verger.controllers.reconcile import DONE, Enqueue, Object, Result, Subscriber
 from verger.controllers.recorder import Recorder
 from verger.store.admission import TERMINATING_CAUSE
@@ -17,6 +17,9 @@ from verger.store.kinds import Kinds
 from verger.store.objects import key_of, split_key
 from verger.watch.cache import Cache, Change
 from verger.watch.workqueue import BACKOFF_CAP
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 DEFAULT_ACCOUNT = "default"
 
@@ -28,7 +31,7 @@ class ServiceAccounts:
     client: Client
     kinds: Kinds
     recorder: Recorder
-    log: FilteringBoundLogger
+    log: "FilteringBoundLogger"
     accounts: tuple[str, ...] = (DEFAULT_ACCOUNT,)
     name: str = "serviceaccount-controller"
     workers: int = 1
@@ -85,4 +88,4 @@ class ServiceAccounts:
             ):
                 return  # the namespace is going, or has gone
             raise
-        self.log.info("created", namespace=namespace, account=name)
+        self.log.debug("created", namespace=namespace, account=name)

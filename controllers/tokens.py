@@ -20,9 +20,8 @@ never given up.
 import base64
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from structlog.typing import FilteringBoundLogger
 from verger.controllers.reconcile import DONE, Enqueue, Object, Result, Subscriber
 from verger.controllers.recorder import Recorder
 from verger.identity.keys import SigningKey
@@ -48,6 +47,9 @@ from verger.store.objects import (
 from verger.store.rules.configuration import ACCOUNT_NAME, ACCOUNT_UID, TOKEN_SECRET
 from verger.watch.cache import Cache, Change
 from verger.watch.workqueue import BACKOFF_CAP
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 _BY_ACCOUNT: Final = "account"
 Mode = Literal["auto", "on-request"]
@@ -131,7 +133,7 @@ class Tokens:
     client: Client
     kinds: Kinds
     recorder: Recorder
-    log: FilteringBoundLogger
+    log: "FilteringBoundLogger"
     signing_key: SigningKey
     root_ca: str
     mode: Mode = "auto"

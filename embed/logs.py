@@ -1,13 +1,19 @@
-"""Loggers without global state: each plane has its own, and no secret gets through any of them."""
+"""Loggers without global state: each plane has its own, and no secret gets through any of them.
+
+The logging library is loaded when there is something to say: a plane in a test mostly has nothing to say, and is up
+before the library would be.
+"""
 
 import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Final, Literal, TextIO, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, cast
 
-import structlog
-from structlog.typing import FilteringBoundLogger
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+Format = Literal["console", "json"]
 
 # Three base64url parts: a token, wherever it stands. And PEM keys, which begin with words of their own.
 _SECRETS: Final = re.compile(
@@ -25,16 +31,56 @@ def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[s
     return event
 
 
-def make_logger(
-    *,
-    level: str = "info",
-    format: Literal["console", "json"] = "json",
-    stream: TextIO | None = None,
-) -> FilteringBoundLogger:
-    """A logger that writes to a stream (standard error), as lines for people or as JSON."""
-    out = stream or sys.stderr
+class LazyLogger:
+    """A structlog logger that is made when its first line is written. Lines below its level cost a comparison."""
+
+    def __init__(
+        self, level: int, format_: Format, stream: TextIO, bound: dict[str, Any] | None = None
+    ) -> None:
+        self._level = level
+        self._format = format_
+        self._stream = stream
+        self._bound = bound or {}
+        self._made: FilteringBoundLogger | None = None
+
+    def bind(self, **values: Any) -> "LazyLogger":
+        """A logger that adds these values to each line."""
+        return LazyLogger(self._level, self._format, self._stream, {**self._bound, **values})
+
+    def debug(self, event: str, **values: Any) -> None:
+        """A line for those who look for a fault."""
+        if self._level <= logging.DEBUG:
+            self._logger().debug(event, **values)
+
+    def info(self, event: str, **values: Any) -> None:
+        """A line about what has been done."""
+        if self._level <= logging.INFO:
+            self._logger().info(event, **values)
+
+    def warning(self, event: str, **values: Any) -> None:
+        """A line about what somebody should look at."""
+        if self._level <= logging.WARNING:
+            self._logger().warning(event, **values)
+
+    def error(self, event: str, **values: Any) -> None:
+        """A line about what went wrong."""
+        self._logger().error(event, **values)
+
+    def exception(self, event: str, **values: Any) -> None:
+        """A line about the exception that is being handled."""
+        self._logger().exception(event, **values)
+
+    def _logger(self) -> "FilteringBoundLogger":
+        if self._made is None:
+            self._made = _make(self._level, self._format, self._stream).bind(**self._bound)
+        return self._made
+
+
+def _make(level: int, format_: Format, stream: TextIO) -> "FilteringBoundLogger":
+    import structlog
+
     renderer: list[Any]
-    if format == "json":
+    if format_ == "json":
         renderer = [
             structlog.processors.format_exc_info,
             redact,
@@ -44,25 +90,31 @@ def make_logger(
         renderer = [
             redact,
             structlog.dev.ConsoleRenderer(
-                colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
+                colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
             ),
         ]
     logger = structlog.wrap_logger(
-        structlog.PrintLogger(out),
+        structlog.PrintLogger(stream),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[level.upper()]
-        ),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         context_class=dict,
         cache_logger_on_first_use=True,
     )
     return cast("FilteringBoundLogger", logger)
 
 
-def quiet_logger() -> FilteringBoundLogger:
+def make_logger(
+    *, level: str = "info", format: Format = "json", stream: TextIO | None = None
+) -> "FilteringBoundLogger":
+    """A logger that writes to a stream (standard error), as lines for people or as JSON."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    return cast("FilteringBoundLogger", LazyLogger(number, format, stream or sys.stderr))
+
+
+def quiet_logger() -> "FilteringBoundLogger":
     """The logger of an embedded plane: only what is wrong is said."""
     return make_logger(level="warning", format="console")

@@ -16,9 +16,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from structlog.typing import FilteringBoundLogger
 from verger.apiserver.bodies import Bodies
 from verger.apiserver.documents import Documents
 from verger.apiserver.handlers import Handlers
@@ -50,6 +49,9 @@ from verger.store.request import AUTHENTICATED, MASTERS, User
 from verger.store.schemas import load
 from verger.watch.clock import Clock, SystemClock
 from verger.watch.log import DEFAULT_WINDOW
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 SYSTEM_NAMESPACES: Final = ("kube-system", "kube-public", "default", "kube-node-lease")
 SYSTEM_NAMESPACES_PERIOD: Final = 60.0
@@ -116,7 +118,7 @@ class ControlPlane:
         options: PlaneOptions | None = None,
         *,
         clock: Clock | None = None,
-        log: FilteringBoundLogger | None = None,
+        log: "FilteringBoundLogger | None" = None,
         **overrides: Any,
     ) -> None:
         if overrides:
@@ -388,7 +390,9 @@ class _World:
     server: ApiServer
 
 
-def _build(options: PlaneOptions, clock: Clock, log: FilteringBoundLogger, is_ready: Any) -> _World:
+def _build(
+    options: PlaneOptions, clock: Clock, log: "FilteringBoundLogger", is_ready: Any
+) -> _World:
     schemas = load()
     kinds = built_in(schemas)
     backend = MemoryBackend(clock, window=options.history_window)
