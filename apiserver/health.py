@@ -4,14 +4,12 @@ upstream: apiserver/pkg/server/healthz
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 ENDPOINTS: Final = ("/healthz", "/livez", "/readyz")
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """One thing that must be well. `probe` returns what is wrong, or nothing; clients are not told the reason."""
 
     name: str
@@ -22,8 +20,7 @@ class Check:
 PING: Final = Check("ping", lambda: "")
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """An answer: plain text and a status code."""
 
     code: int

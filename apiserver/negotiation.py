@@ -4,8 +4,7 @@ upstream: apiserver/pkg/endpoints/handlers/negotiation
 """
 
 import functools
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from verger.store.errors import NotAcceptable
 
@@ -23,8 +22,7 @@ _FORMS: Final[dict[str, Form]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """How an answer is to be written."""
 
     media_type: str = JSON

@@ -143,11 +143,11 @@ class OpenApi:
         return (
             (kind.group, kind.version, kind.kind, kind.plural, kind.namespaced, kind.type_name),
             sorted(kind.verbs),
-            list(kind.subresources.values()),
+            [tuple(sub) for sub in kind.subresources.values()],
             dict(custom_definitions(kind, self._schemas, V3)) if custom else None,
         )
 
 
 def _hash(*facts: Any) -> str:
-    # Dataclasses and tuples are written as their contents; the order of facts is part of them.
+    # Tuples are written as their contents; the order of facts is part of them.
     return hashlib.sha256(orjson.dumps(facts)).hexdigest()[:32].upper()

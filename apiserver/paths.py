@@ -3,15 +3,14 @@
 Paths are split, not matched against a list of patterns: the cost does not grow with the number of kinds.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from verger.store.errors import NotFound
 from verger.store.kinds import Kind, Kinds
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(NamedTuple):
     """A kind, or one object of it, or a part of one object."""
 
     kind: Kind
@@ -24,8 +23,7 @@ class Resource:
     """A namespaced kind without a namespace: all of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """A path that is not a resource's, without a trailing slash: `/version`, `/apis/apps`."""
 
     path: str

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from verger.store.client import Client, ClientSource
 from verger.store.kinds import Kind
@@ -15,8 +14,7 @@ Object = Mapping[str, Any]
 K = TypeVar("K", bound=Hashable)
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """A key that was dealt with; `after` seconds from now it wants to be looked at again."""
 
     after: float | None = None

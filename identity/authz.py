@@ -3,8 +3,7 @@
 upstream: apiserver/pkg/endpoints/handlers/responsewriters/errors.go
 """
 
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from verger.store.errors import Forbidden
 from verger.store.request import MASTERS, Attributes
@@ -13,8 +12,7 @@ PUBLIC_PATHS: Final = ("/healthz", "/livez", "/readyz", "/version")
 """Anyone may read these. upstream: the role system:public-info-viewer"""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Whether a request may go on, and why."""
 
     allowed: bool

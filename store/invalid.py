@@ -2,8 +2,7 @@
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -21,8 +20,7 @@ class Cause(enum.Enum):
     NOT_FOUND = ("FieldValueNotFound", "Not found")
 
 
-@dataclass(frozen=True, slots=True)
-class FieldError:
+class FieldError(NamedTuple):
     """One refused field: its path (`spec.ports[0].name`), why, and the sentence without the path."""
 
     field: str

@@ -7,7 +7,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from verger.store.objects import Object
 from verger.store.rules import Rules, rules_for
@@ -15,8 +15,7 @@ from verger.store.rules.events import from_core, to_core
 from verger.store.schemas import Schemas, load
 
 
-@dataclass(frozen=True, slots=True)
-class Subresource:
+class Subresource(NamedTuple):
     """A part of an object, or an action on it, with a path of its own. The kind is that of its body."""
 
     name: str
@@ -26,8 +25,7 @@ class Subresource:
     verbs: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """How a kind shows objects that are stored as another kind's."""
 
     stored_as: "Kind"

@@ -2,20 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 from verger.store.kinds import Kind
 from verger.store.selectors import ANY_FIELD, EVERYTHING, FieldSelector, LabelSelector
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(NamedTuple):
     """An identity that has been proven."""
 
     name: str
     uid: str = ""
     groups: tuple[str, ...] = ()
-    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    extra: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 MASTERS: Final = "system:masters"
@@ -52,8 +52,7 @@ class WriteRequest:
     """Filled by whoever finds something; the client gets them even when the write succeeds."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListOptions:
+class ListOptions(NamedTuple):
     """Which objects, at which revision."""
 
     labels: LabelSelector = EVERYTHING
@@ -64,8 +63,7 @@ class ListOptions:
     match: Literal["", "Exact", "NotOlderThan"] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class WatchOptions:
+class WatchOptions(NamedTuple):
     """Which changes, and from where on.
 
     `initial` says whether the objects that exist come first, as ADDED: True asks for them and for the bookmark behind
@@ -82,8 +80,7 @@ class WatchOptions:
 Propagation = Literal["", "Orphan", "Background", "Foreground"]
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteOptions:
+class DeleteOptions(NamedTuple):
     """How an object is to be deleted, and only if it is still the one that is meant."""
 
     grace_seconds: int | None = None

@@ -4,8 +4,7 @@ An empty selector selects everything. Parse errors are `SelectorError`, with ups
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from verger.store import names
 from verger.store.invalid import invalid, quote
@@ -18,8 +17,7 @@ class SelectorError(ValueError):
 Operator = Literal["=", "==", "!=", "in", "notin", "exists", "!", ">", "<"]
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(NamedTuple):
     """One condition on the labels of an object."""
 
     key: str
@@ -49,8 +47,7 @@ class Requirement:
         return have > want if self.operator == ">" else have < want
 
 
-@dataclass(frozen=True, slots=True)
-class LabelSelector:
+class LabelSelector(NamedTuple):
     """All requirements must hold."""
 
     requirements: tuple[Requirement, ...] = ()
@@ -212,8 +209,7 @@ def parse_labels(text: str) -> LabelSelector:
     return LabelSelector(_LabelParser(text).parse()) if text else EVERYTHING
 
 
-@dataclass(frozen=True, slots=True)
-class FieldSelector:
+class FieldSelector(NamedTuple):
     """Equalities and inequalities of fields; all must hold."""
 
     terms: tuple[tuple[str, bool, str], ...] = ()

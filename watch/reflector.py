@@ -6,8 +6,7 @@ around it only waits and repeats.
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from verger.watch.clock import Clock
 from verger.watch.event import Bookmark, Event, Expired, StreamEnded
@@ -40,20 +39,17 @@ class Source(Protocol[V]):
         """The changes after a revision. Raises Expired when some of them are gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Empty:
+class Empty(NamedTuple):
     """Nothing is known yet, or what was known has expired."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """Everything up to a revision is known, and no watch is open."""
 
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Watching(Generic[V]):
+class Watching(NamedTuple, Generic[V]):
     """A watch is open; everything up to a revision is known."""
 
     revision: int
@@ -63,24 +59,21 @@ class Watching(Generic[V]):
 State = Empty | Listed | Watching[V]
 
 
-@dataclass(frozen=True, slots=True)
-class Replaced(Generic[V]):
+class Replaced(NamedTuple, Generic[V]):
     """A complete list came."""
 
     objects: Mapping[str, V]
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Applied(Generic[V]):
+class Applied(NamedTuple, Generic[V]):
     """Events came; `revision` is known to be reached with them."""
 
     events: Sequence[Event[V]]
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """The source failed; the same step is tried again after a pause."""
 
     error: Exception

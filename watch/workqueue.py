@@ -10,8 +10,7 @@ import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from verger.watch.clock import Clock, Timer, complete
 
@@ -26,8 +25,7 @@ class QueueShutDown(Exception):
     """The queue was shut down and is empty: the worker's work is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class QueueStatistics:
+class QueueStatistics(NamedTuple):
     """A queue at one moment."""
 
     depth: int

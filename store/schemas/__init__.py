@@ -7,8 +7,7 @@ start-up pays for the index alone. What is loaded is never changed, and every pl
 import functools
 import pathlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 import orjson
 
@@ -20,8 +19,7 @@ Shape = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class TypeRef:
+class TypeRef(NamedTuple):
     """The type of a value: a scalar, a reference to a named type, or a list or map of a further TypeRef."""
 
     shape: Shape
@@ -33,8 +31,7 @@ class TypeRef:
     """Of a list or a map: the type of its members."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProtoField:
+class ProtoField(NamedTuple):
     """A field of a protobuf message: its number, label (optional, repeated, or empty for a map) and type."""
 
     number: int
@@ -42,8 +39,7 @@ class ProtoField:
     type: str
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """A field of a type."""
 
     name: str
@@ -61,8 +57,7 @@ class Field:
     proto_name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Type:
+class Type(NamedTuple):
     """A named type. `scalar` is set when its JSON is not an object (times, quantities, int-or-string)."""
 
     name: str
