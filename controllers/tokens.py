@@ -138,7 +138,9 @@ class Tokens:
     root_ca: str
     mode: Mode = "auto"
     name: str = "serviceaccount-token-controller"
-    workers: int = 5
+    workers: int = (
+        32  # upstream has 5 and 5; signing goes to threads in batches, which want to be filled
+    )
     backoff_cap: float = BACKOFF_CAP
     _accounts: Cache[Object] = field(default_factory=Cache, init=False)
     _secrets: Cache[Object] = field(default_factory=Cache, init=False)
