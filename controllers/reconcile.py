@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from verger.store.client import Client, ClientSource
+from verger.store.client import Client, ClientSource, Relevant
 from verger.store.kinds import Kind
 from verger.watch.cache import Cache, Change, IndexFunction
 from verger.watch.clock import Clock
@@ -36,16 +36,18 @@ class Informers:
         self._client = client
         self._clock = clock
         self._on_failure = on_failure
-        self._informers: dict[tuple[str, str, str], Informer[Object]] = {}
+        self._informers: dict[tuple[str, str, str, Relevant | None], Informer[Object]] = {}
         self._group: asyncio.TaskGroup | None = None
 
-    def get(self, kind: Kind, *, fields: str = "") -> Informer[Object]:
+    def get(
+        self, kind: Kind, *, fields: str = "", relevant: Relevant | None = None
+    ) -> Informer[Object]:
         """The informer of a selection."""
-        key = (kind.group, kind.kind, fields)
+        key = (kind.group, kind.kind, fields, relevant)
         informer = self._informers.get(key)
         if informer is None:
             informer = self._informers[key] = Informer(
-                ClientSource(self._client, kind, fields=fields),
+                ClientSource(self._client, kind, fields=fields, relevant=relevant),
                 clock=self._clock,
                 on_failure=lambda error: self._on_failure(kind, error),
             )
@@ -75,9 +77,10 @@ class Subscriber:
         *,
         fields: str = "",
         indexes: Mapping[str, IndexFunction[Object]] | None = None,
+        relevant: Relevant | None = None,
     ) -> Cache[Object]:
-        """Hears of every change of a kind, and returns the cache of it."""
-        informer = self._informers.get(kind, fields=fields)
+        """Hears of every change of a kind, and returns the cache of it; of what is not `relevant` it need not hear."""
+        informer = self._informers.get(kind, fields=fields, relevant=relevant)
         for name, function in (indexes or {}).items():
             informer.add_index(name, function)
         self._removals.append(informer.add_handler(handler))

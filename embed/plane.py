@@ -25,6 +25,7 @@ from verger.apiserver.health import Check, Health
 from verger.apiserver.metrics import Metrics
 from verger.apiserver.protobuf import Codec
 from verger.apiserver.server import ApiServer
+from verger.controllers.garbage import Garbage
 from verger.controllers.manager import Manager, UnknownController, selected
 from verger.controllers.namespaces import Namespaces
 from verger.controllers.reconcile import Reconciler
@@ -445,6 +446,12 @@ def _build(
             recorder_of("root-ca-cert-publisher"),
             log,
             root_ca.decode(),
+        ),
+        Garbage(
+            client_of("generic-garbage-collector"),
+            kinds,
+            recorder_of("generic-garbage-collector"),
+            log,
         ),
     ]
     manager = Manager(reconcilers, client_of("shared-informers"), clock, log)

@@ -4,7 +4,7 @@ The same promises are kept by a client inside the process (`local`) and by one t
 are those of `errors`. Objects that come out are shared: never change one, copy it first; objects that go in are copied.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from verger.store.kinds import Kind
@@ -13,6 +13,9 @@ from verger.store.request import Propagation
 from verger.watch.reflector import Stream
 
 PatchType = Literal["merge", "json", "strategic"]
+
+
+Relevant = Callable[[Mapping[str, Any]], bool]
 
 
 class ObjectList(NamedTuple):
@@ -37,9 +40,19 @@ class Client(Protocol):
         """A complete list."""
 
     async def watch(
-        self, kind: Kind, namespace: str = "", *, after: int, labels: str = "", fields: str = ""
+        self,
+        kind: Kind,
+        namespace: str = "",
+        *,
+        after: int,
+        labels: str = "",
+        fields: str = "",
+        relevant: Relevant | None = None,
     ) -> Stream[Mapping[str, Any]]:
-        """The changes after a revision. Raises watch.Expired when some of them are gone."""
+        """The changes after a revision. Raises watch.Expired when some of them are gone.
+
+        `relevant` says which objects matter at all: a client that can leaves out changes of which neither side does.
+        """
 
     async def create(self, kind: Kind, obj: Mapping[str, Any]) -> Mapping[str, Any]:
         """Stores a new object, in the namespace that its metadata names."""
@@ -83,24 +96,42 @@ class ClientSource:
     """A selection of one kind, as a reflector wants it."""
 
     def __init__(
-        self, client: Client, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = ""
+        self,
+        client: Client,
+        kind: Kind,
+        namespace: str = "",
+        *,
+        labels: str = "",
+        fields: str = "",
+        relevant: Relevant | None = None,
     ) -> None:
         self._client = client
         self._kind = kind
         self._namespace = namespace
         self._labels = labels
         self._fields = fields
+        self._relevant = relevant
 
     async def list(self) -> tuple[Mapping[str, Mapping[str, Any]], int]:
         """All objects by key, and the revision of the list."""
         found = await self._client.list(
             self._kind, self._namespace, labels=self._labels, fields=self._fields
         )
-        objects = {key_of(namespace_of(item), name_of(item)): item for item in found.items}
+        relevant = self._relevant
+        objects = {
+            key_of(namespace_of(item), name_of(item)): item
+            for item in found.items
+            if relevant is None or relevant(item)
+        }
         return objects, found.revision
 
     async def watch(self, after: int) -> Stream[Mapping[str, Any]]:
         """The changes after a revision."""
         return await self._client.watch(
-            self._kind, self._namespace, after=after, labels=self._labels, fields=self._fields
+            self._kind,
+            self._namespace,
+            after=after,
+            labels=self._labels,
+            fields=self._fields,
+            relevant=self._relevant,
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 from verger.store.backend import Row
-from verger.store.client import ObjectList, PatchType
+from verger.store.client import ObjectList, PatchType, Relevant
 from verger.store.fitting import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, Fitter
 from verger.store.kinds import Kind, Kinds
 from verger.store.objects import name_of, namespace_of, thaw
@@ -62,13 +62,21 @@ class LocalClient:
         return ObjectList([self._shown(kind, row) for row in found.rows], found.revision)
 
     async def watch(
-        self, kind: Kind, namespace: str = "", *, after: int, labels: str = "", fields: str = ""
+        self,
+        kind: Kind,
+        namespace: str = "",
+        *,
+        after: int,
+        labels: str = "",
+        fields: str = "",
+        relevant: Relevant | None = None,
     ) -> "LocalStream":
         """The changes after a revision."""
         options = WatchOptions(
             parse_labels(labels), parse_fields(fields), revision=str(after), initial=False
         )
-        return LocalStream(kind, await self._registry.watch(kind, namespace, options))
+        subscription = await self._registry.watch(kind, namespace, options, relevant=relevant)
+        return LocalStream(kind, subscription)
 
     async def create(self, kind: Kind, obj: Mapping[str, Any]) -> Mapping[str, Any]:
         """Stores a new object."""

@@ -7,7 +7,7 @@ one snapshot.
 import asyncio
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -26,6 +26,7 @@ FUTURE_WAIT: Final = 3.0
 TOKEN_VERSION: Final = "meta.k8s.io/v1"
 
 Match = Callable[[Row], bool]
+Relevant = Callable[[Mapping[str, Any]], bool]
 
 
 class ListResult(NamedTuple):
@@ -145,7 +146,14 @@ class Reader:
             continue_token=_make_token(-1, after, namespace),
         )
 
-    async def watch(self, kind: Kind, namespace: str, options: WatchOptions) -> "Subscription":
+    async def watch(
+        self,
+        kind: Kind,
+        namespace: str,
+        options: WatchOptions,
+        *,
+        relevant: Relevant | None = None,
+    ) -> "Subscription":
         """Opens a watch. Raises BadRequest, Timeout; history that is gone is Expired at the first read."""
         match = match_of(kind, options.labels, options.fields)
         revision = parse_revision(options.revision)
@@ -170,6 +178,7 @@ class Reader:
             match,
             rows,
             marks_end=bool(initial and options.bookmarks),
+            relevant=relevant,
         )
 
 
@@ -189,15 +198,18 @@ class Subscription:
         initial: Sequence[Row] | None,
         *,
         marks_end: bool,
+        relevant: Relevant | None = None,
     ) -> None:
         self._match = match
+        self._relevant = relevant
+        plain = match is None and relevant is None
         self._initial = initial
         self._marks_end = marks_end
         self._cursor: Cursor[Row] | None = None
         self._expired: Expired | None = None
         try:
             self._cursor = backend.log.cursor(
-                *topic, after=revision, interested=None if match is None else self._concerns
+                *topic, after=revision, interested=None if plain else self._concerns
             )
         except Expired as expired:
             self._expired = expired
@@ -205,10 +217,13 @@ class Subscription:
         """The revision of the initial state."""
 
     def _concerns(self, event: Event[Row]) -> bool:
-        match = self._match
-        return match is None or (
-            match(event.object) or (event.previous is not None and match(event.previous))
-        )
+        match, relevant = self._match, self._relevant
+        new, old = event.object, event.previous
+        if relevant is not None and not (
+            relevant(new.object) or (old is not None and relevant(old.object))
+        ):
+            return False
+        return match is None or match(new) or (old is not None and match(old))
 
     def initial(self) -> "tuple[Sequence[Row], bool] | None":
         """The objects to begin with, and whether their end is marked by a bookmark. Handed out once, then None."""
@@ -225,10 +240,13 @@ class Subscription:
         if self._cursor is None:
             raise self._expired or Expired(0, 0)
         match = self._match
+        events = self._cursor.read()
+        if self._relevant is not None:
+            events = [event for event in events if self._concerns(event)]
         if match is None:
-            return self._cursor.read()
+            return events
         out: list[WatchEvent] = []
-        for event in self._cursor.read():
+        for event in events:
             was = event.previous is not None and match(event.previous)
             now = event.type is not EventType.DELETED and match(event.object)
             if now:

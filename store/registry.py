@@ -97,9 +97,16 @@ class Registry:
         """One page of a list. Raises BadRequest, Gone, Timeout."""
         return await self._reader.list(kind, namespace, options)
 
-    async def watch(self, kind: Kind, namespace: str, options: WatchOptions) -> Subscription:
-        """Opens a watch. Raises BadRequest, Timeout."""
-        return await self._reader.watch(kind, namespace, options)
+    async def watch(
+        self,
+        kind: Kind,
+        namespace: str,
+        options: WatchOptions,
+        *,
+        relevant: Callable[[Mapping[str, Any]], bool] | None = None,
+    ) -> Subscription:
+        """Opens a watch; changes of objects of which neither side is `relevant` are left out. Raises BadRequest, Timeout."""
+        return await self._reader.watch(kind, namespace, options, relevant=relevant)
 
     # Create
 

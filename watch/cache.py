@@ -112,9 +112,12 @@ class CacheWriter(Generic[V]):
         for event in events:
             new = None if event.type is EventType.DELETED else event.object
             old = self._put(event.key, new)
+            if old is None and new is None:
+                old = (
+                    event.object
+                )  # never seen, but whoever follows wants to know what it was that went
             self.cache._revision = event.revision  # noqa: SLF001
-            if old is not None or new is not None:
-                changes.append(Change(event.key, old, new))
+            changes.append(Change(event.key, old, new))
         return changes
 
     def advance(self, revision: int) -> None:
