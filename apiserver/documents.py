@@ -1,5 +1,6 @@
 """The server's own documents: discovery, OpenAPI, version, health, metrics, and the list of them all."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -15,6 +16,7 @@ from verger.apiserver.options import Query
 from verger.apiserver.paths import unknown_resource
 from verger.apiserver.representations import Writer
 from verger.apiserver.version import version_info
+from verger.identity.oidc import DISCOVERY_PATH, JWKS_PATH, MAX_AGE, Issuer
 from verger.store.kinds import Kinds
 from verger.store.schemas import Schemas
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from verger.apiserver.openapi import Document, OpenApi
 
 _OPENAPI_V3: Final = "/openapi/v3"
+_OIDC: Final = ("/.well-known/", JWKS_PATH)
 
 
 class Documents:
@@ -34,6 +37,8 @@ class Documents:
         health: Health,
         metrics: Metrics,
         kubernetes_version: str,
+        issuer: Issuer,
+        url: Callable[[], str],
     ) -> None:
         self._kinds = kinds
         self._discovery = Discovery(kinds)
@@ -42,6 +47,8 @@ class Documents:
         self._health = health
         self._metrics = metrics
         self._version = kubernetes_version
+        self._issuer = issuer
+        self._url = url
 
     def answer(
         self, request: web.BaseRequest, path: str, query: Query, audit_id: str
@@ -50,6 +57,8 @@ class Documents:
         accept = request.headers.get("Accept", "")
         if path.startswith(ENDPOINTS) and f"/{path.split('/')[1]}" in ENDPOINTS:
             return self._health_answer(path, query, audit_id)
+        if path.startswith(_OIDC):
+            return self._oidc_answer(request, path, audit_id)
         known = (
             path in ("/", "/version", "/metrics", "/openapi/v2", _OPENAPI_V3)
             or path.startswith(f"{_OPENAPI_V3}/")
@@ -73,11 +82,24 @@ class Documents:
             return answer(writer.value(value), audit_id, content_type=writer.content_type)
         return self._discovery_answer(request, path, query, accept, audit_id)
 
+    def _oidc_answer(self, request: web.BaseRequest, path: str, audit_id: str) -> web.Response:
+        found = self._issuer.document(path, self._url())
+        if found is None:
+            if path.startswith(f"{JWKS_PATH}/"):
+                raise unknown_resource()
+            return page_not_found(audit_id)
+        if request.method not in ("GET", "HEAD"):
+            raise method_not_allowed()
+        more = {"Cache-Control": f"public, max-age={MAX_AGE}"}
+        return answer(found.body, audit_id, content_type=found.media_type, more=more)
+
     def _paths(self) -> list[str]:
         paths = ["/api", "/api/v1", "/apis"]
         for group, versions in self._kinds.groups_served.items():
             if group:
                 paths += [f"/apis/{group}", *(f"/apis/{group}/{version}" for version in versions)]
+        if not self._issuer.problem:
+            paths += [DISCOVERY_PATH, JWKS_PATH]
         return sorted([*paths, *ENDPOINTS, "/metrics", "/openapi/v2", _OPENAPI_V3, "/version"])
 
     def _health_answer(self, path: str, query: Query, audit_id: str) -> web.Response:

@@ -4,15 +4,16 @@ A handler reads what the client sent, asks the registry, and writes what came of
 filters turn them into Statuses.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from aiohttp import web
 from verger.apiserver.answers import answer, success
 from verger.apiserver.bodies import BODY_MAX, Bodies, media_type_of
 from verger.apiserver.negotiation import JSON, Target, negotiate
 from verger.apiserver.options import (
+    OptionsKind,
     Query,
     check_timeout,
     delete_options,
@@ -33,15 +34,24 @@ from verger.store.errors import (
 )
 from verger.store.fitting import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, Fitter
 from verger.store.invalid import quote
-from verger.store.kinds import Kind
+from verger.store.kinds import Form
 from verger.store.objects import uid_of
 from verger.store.reading import ListResult, parse_revision
 from verger.store.registry import Registry, details_of, not_found
-from verger.store.request import User, WriteRequest
+from verger.store.request import Answerer, Posting, User, WriteRequest
 from verger.watch.clock import Clock
 
 _DELETE_OPTIONS: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 _PRETTY_AGENTS: Final = ("curl", "Wget", "Mozilla/")
+_WRITTEN_PARTS: Final = (
+    "",
+    "status",
+    "finalize",
+    "approval",
+    "ephemeralcontainers",
+    "resize",
+)
+"""Parts that are read and written as the whole object is; what of it they change is up to the rules of the kind."""
 _PATCHES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
 
 Verb = Literal["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]
@@ -52,35 +62,45 @@ def method_not_allowed() -> MethodNotAllowed:
     return MethodNotAllowed("the server does not allow this method on the requested resource", {})
 
 
-def verb_of(method: str, resource: Resource, query: Query) -> Verb:
-    """What a request wants of a resource. Raises MethodNotAllowed."""
+def requested_verb(method: str, resource: Resource, query: Query) -> str:
+    """What a request wants of a resource, as authorization knows it; empty for a method that nothing has."""
     named = bool(resource.name)
-    verb: Verb
     match method:
         case "GET" | "HEAD" if resource.legacy_watch or (
             query.flag("watch") and not resource.subresource
         ):
-            verb = "watch"
+            return "watch"
         case "GET" | "HEAD":
-            verb = "get" if named else "list"
-        case "POST" if not named or resource.subresource:
-            verb = "create"
-        case "PUT" if named:
-            verb = "update"
-        case "PATCH" if named:
-            verb = "patch"
+            return "get" if named else "list"
+        case "POST":
+            return "create"
+        case "PUT":
+            return "update"
+        case "PATCH":
+            return "patch"
         case "DELETE":
-            verb = "delete" if named else "deletecollection"
+            return "delete" if named else "deletecollection"
         case _:
-            raise method_not_allowed()
-    allowed = (
+            return ""
+
+
+def verb_of(method: str, resource: Resource, query: Query) -> Verb:
+    """The verb of a request, if the resource has it. Raises MethodNotAllowed."""
+    verb = requested_verb(method, resource, query)
+    allowed: Collection[str] = (
         resource.kind.subresources[resource.subresource].verbs
         if resource.subresource
         else resource.kind.verbs
     )
-    if verb not in allowed or (resource.across and verb in ("create", "deletecollection")):
+    named = bool(resource.name)
+    if (
+        verb not in allowed
+        or (verb == "create" and named and not resource.subresource)
+        or (verb in ("update", "patch") and not named)
+        or (resource.across and verb in ("create", "deletecollection"))
+    ):
         raise method_not_allowed()
-    return verb
+    return cast("Verb", verb)
 
 
 def is_pretty(query: Query, agent: str) -> bool:
@@ -100,6 +120,8 @@ class Exchange:
     query: Query
     audit_id: str
     agent: str
+    warnings: list[str]
+    """What the client is to hear besides the answer; whoever finds something adds to it."""
 
     def header(self, name: str) -> str:
         """A header of the request, or nothing."""
@@ -116,8 +138,12 @@ class Handlers:
         decoder: Decoder,
         bodies: Bodies,
         clock: Clock,
+        *,
+        answerers: Mapping[tuple[str, str], Answerer] | None = None,
     ) -> None:
         self._registry = registry
+        self._answerers = answerers or {}
+        """(resource, subresource) -> who answers creates of what is not stored."""
         self._fitter = fitter
         self._decoder = decoder
         self._bodies = bodies
@@ -164,7 +190,7 @@ class Handlers:
         writer = self._writer(exchange)
         if not resource.kind.stored:
             raise not_found(resource.kind, resource.name)
-        if resource.subresource not in ("", "status"):
+        if resource.subresource not in _WRITTEN_PARTS:
             raise _unserved(resource)
         row = await self._registry.get_at_least(
             resource.kind, resource.namespace, resource.name, revision
@@ -182,7 +208,10 @@ class Handlers:
                 resource.kind, resource.namespace, list_options(exchange.query)
             )
         return answer(
-            writer.list(resource.kind, found), exchange.audit_id, content_type=writer.content_type
+            writer.list(resource.kind, found),
+            exchange.audit_id,
+            content_type=writer.content_type,
+            warnings=exchange.warnings,
         )
 
     async def _watch(self, exchange: Exchange) -> web.StreamResponse:
@@ -207,7 +236,7 @@ class Handlers:
         if self._stopping:
             watch.stop()
         try:
-            return await watch.run(exchange.request, exchange.audit_id)
+            return await watch.run(exchange.request, exchange.audit_id, exchange.warnings)
         finally:
             self._watches.discard(watch)
 
@@ -217,23 +246,36 @@ class Handlers:
         resource, kind = exchange.resource, exchange.resource.kind
         check_timeout(exchange.query)
         writer = self._writer(exchange)
-        if resource.subresource or not kind.stored:
+        answerer = self._answerers.get((kind.resource, resource.subresource))
+        if answerer is None and (resource.subresource or not kind.stored):
             raise _unserved(resource)
         body = await self._read(exchange)
-        request = write_request(exchange.query, exchange.user, "CreateOptions", exchange.agent)
-        obj = self._object(kind, body, exchange, request)
+        request = self._write_request(exchange, "CreateOptions")
+        form = kind.form(resource.subresource)
+        obj = self._object(form, body, exchange, request)
+        if answerer is not None:
+            self._registry.check_posting(kind, resource.namespace, resource.name, obj, request)
+            posting = Posting(form, resource.namespace, resource.name, obj, request)
+            return answer(
+                writer.value(await answerer(posting)),
+                exchange.audit_id,
+                status=201,
+                content_type=writer.content_type,
+                warnings=exchange.warnings,
+            )
         row = await self._registry.create(kind, resource.namespace, obj, request)
-        return self._answer_row(exchange, writer, row, status=201, request=request)
+        return self._answer_row(exchange, writer, row, status=201)
 
     async def _update(self, exchange: Exchange) -> web.StreamResponse:
         resource, kind = exchange.resource, exchange.resource.kind
         check_timeout(exchange.query)
         writer = self._writer(exchange)
-        if resource.subresource not in ("", "status", "finalize"):
+        if resource.subresource not in _WRITTEN_PARTS:
             raise _unserved(resource)
         body = await self._read(exchange)
-        request = write_request(exchange.query, exchange.user, "UpdateOptions", exchange.agent)
-        obj = self._object(kind, body, exchange, request)
+        request = self._write_request(exchange, "UpdateOptions")
+        form = kind.form(resource.subresource)
+        obj = self._object(form, body, exchange, request)
         row, created = await self._registry.update(
             kind,
             resource.namespace,
@@ -242,21 +284,19 @@ class Handlers:
             request,
             subresource=resource.subresource,
         )
-        return self._answer_row(
-            exchange, writer, row, status=201 if created else 200, request=request
-        )
+        return self._answer_row(exchange, writer, row, status=201 if created else 200)
 
     async def _patch(self, exchange: Exchange) -> web.StreamResponse:
         resource, kind = exchange.resource, exchange.resource.kind
         check_timeout(exchange.query)
         writer = self._writer(exchange)
-        if resource.subresource not in ("", "status"):
+        if resource.subresource not in _WRITTEN_PARTS:
             raise _unserved(resource)
         media = media_type_of(exchange.header("Content-Type"))
         if media not in _PATCHES:
             raise UnsupportedMediaType("415: Unsupported Media Type", {})
         body = await self._read(exchange)
-        request = write_request(exchange.query, exchange.user, "PatchOptions", exchange.agent)
+        request = self._write_request(exchange, "PatchOptions")
         change = self._fitter.change(kind, media, body, request)
         row = await self._registry.patch(
             kind,
@@ -266,7 +306,7 @@ class Handlers:
             request,
             subresource=resource.subresource,
         )
-        return self._answer_row(exchange, writer, row, request=request)
+        return self._answer_row(exchange, writer, row)
 
     async def _delete(self, exchange: Exchange) -> web.StreamResponse:
         resource, kind = exchange.resource, exchange.resource.kind
@@ -274,7 +314,7 @@ class Handlers:
         if resource.subresource:
             raise _unserved(resource)
         options, dry_run = delete_options(exchange.query, await self._delete_body(exchange))
-        request = WriteRequest(exchange.user, dry_run=dry_run)
+        request = WriteRequest(exchange.user, dry_run=dry_run, warnings=exchange.warnings)
         row, gone = await self._registry.delete(
             kind, resource.namespace, resource.name, options, request
         )
@@ -285,6 +325,7 @@ class Handlers:
                 writer.value(success(details)),
                 exchange.audit_id,
                 content_type=writer.content_type,
+                warnings=exchange.warnings,
             )
         return self._answer_row(exchange, self._writer(exchange), row)
 
@@ -294,7 +335,7 @@ class Handlers:
         writer = self._writer(exchange)
         selection = list_options(exchange.query)
         options, dry_run = delete_options(exchange.query, await self._delete_body(exchange))
-        request = WriteRequest(exchange.user, dry_run=dry_run)
+        request = WriteRequest(exchange.user, dry_run=dry_run, warnings=exchange.warnings)
         deleted = await self._registry.delete_collection(
             resource.kind, resource.namespace, selection, options, request
         )
@@ -302,9 +343,16 @@ class Handlers:
             writer.list(resource.kind, deleted),
             exchange.audit_id,
             content_type=writer.content_type,
+            warnings=exchange.warnings,
         )
 
     # What the verbs share
+
+    @staticmethod
+    def _write_request(exchange: Exchange, kind: OptionsKind) -> WriteRequest:
+        request = write_request(exchange.query, exchange.user, kind, exchange.agent)
+        request.warnings = exchange.warnings
+        return request
 
     def _writer(self, exchange: Exchange, *, convertible: bool = True) -> Writer:
         accept = exchange.header("Accept")
@@ -334,14 +382,13 @@ class Handlers:
         row: Row,
         *,
         status: int = 200,
-        request: WriteRequest | None = None,
     ) -> web.Response:
         return answer(
             writer.row(exchange.resource.kind, row),
             exchange.audit_id,
             status=status,
             content_type=writer.content_type,
-            warnings=request.warnings if request is not None else (),
+            warnings=exchange.warnings,
         )
 
     @staticmethod
@@ -352,13 +399,13 @@ class Handlers:
             raise TooLarge(f"Request entity too large: limit is {BODY_MAX}") from None
 
     def _object(
-        self, kind: Kind, body: bytes, exchange: Exchange, request: WriteRequest
+        self, form: Form, body: bytes, exchange: Exchange, request: WriteRequest
     ) -> dict[str, Any]:
         parsed = self._bodies.parse(
-            body, exchange.header("Content-Type"), kind.type_name, kind.kind
+            body, exchange.header("Content-Type"), form.type_name, form.kind
         )
         strict = request.field_validation == "Strict"
-        self._fitter.body(kind, parsed.obj, request, parsed.strict if strict else parsed.problems)
+        self._fitter.body(form, parsed.obj, request, parsed.strict if strict else parsed.problems)
         return parsed.obj
 
     async def _delete_body(self, exchange: Exchange) -> Mapping[str, Any] | None:

@@ -23,10 +23,11 @@ from verger.store.request import (
     WriteRequest,
 )
 from verger.store.selectors import SelectorError, parse_fields, parse_labels
+from verger.store.timestamps import parse_duration
 
 _META_GROUP: Final = "meta.k8s.io"
+OptionsKind = Literal["CreateOptions", "UpdateOptions", "PatchOptions"]
 _VALIDATIONS: Final = ("", "Ignore", "Strict", "Warn")
-_UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Query:
@@ -61,6 +62,18 @@ class Query:
         """upstream: only absence, 0 and false mean no; an empty value means yes."""
         return key in self._values and self.get(key).lower() not in ("0", "false")
 
+    def named(self) -> str:
+        """The one name that a field selector leaves, empty when there is none (or the selector is none)."""
+        text = self.get("fieldSelector")
+        if "metadata.name" not in text:
+            return ""
+        try:
+            name = parse_fields(text).value_of("metadata.name") or ""
+        except SelectorError:
+            return ""
+        # upstream: only what could stand in a path
+        return "" if name in (".", "..") or "/" in name or "%" in name else name
+
     def integer(self, key: str) -> int | None:
         """A whole number. Raises BadRequest."""
         text = self.get(key)
@@ -80,31 +93,10 @@ def _integer(text: str) -> int:
 def check_timeout(query: Query) -> None:
     """A request's `timeout` must be a duration, whatever is made of it. Raises BadRequest."""
     text = query.get("timeout")
-    if text and _duration(text) is None:
+    if text and parse_duration(text) is None:
         raise BadRequest(
             f"invalid timeout specified in the request URL - time: invalid duration {quote(text)}"
         )
-
-
-def _duration(text: str) -> float | None:
-    """A Go duration such as `1m30s` in seconds, None when it is not one."""
-    rest = text.lstrip("+-") if text[:1] in "+-" else text
-    if rest == "0":
-        return 0.0
-    total, number = 0.0, ""
-    while rest:
-        if rest[0].isdigit() or rest[0] == ".":
-            number += rest[0]
-            rest = rest[1:]
-            continue
-        unit = next(
-            (u for u in ("ns", "us", "µs", "ms", "s", "m", "h") if rest.startswith(u)), None
-        )
-        if unit is None or not number.strip(".") or number.count(".") > 1:
-            return None
-        total += float(number) * _UNITS[unit]
-        rest, number = rest[len(unit) :], ""
-    return None if number or not text else total
 
 
 def _options_invalid(kind: str, errors: Sequence[FieldError]) -> None:
@@ -121,7 +113,7 @@ def _dry_run(values: Sequence[str], errors: list[FieldError]) -> bool:
 def write_request(
     query: Query,
     user: User,
-    kind: Literal["CreateOptions", "UpdateOptions", "PatchOptions"],
+    kind: OptionsKind,
     agent: str,
 ) -> WriteRequest:
     """How a create, update or patch is to be done. Raises Invalid."""

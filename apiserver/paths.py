@@ -3,11 +3,13 @@
 Paths are split, not matched against a list of patterns: the cost does not grow with the number of kinds.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from verger.store.errors import NotFound
 from verger.store.kinds import Kind, Kinds
+
+_NAMESPACE_PARTS: Final = ("status", "finalize")
 
 
 class Resource(NamedTuple):
@@ -31,6 +33,43 @@ class Document(NamedTuple):
 
 class Unrouted(Exception):
     """There is nothing at the path, and nobody who could say so in a Status."""
+
+
+class Asked(NamedTuple):
+    """What a path asks for by its form alone, whether or not anybody serves that."""
+
+    group: str
+    namespace: str
+    resource: str
+    name: str
+    subresource: str
+
+
+def asked(raw_path: str) -> Asked | None:
+    """The resource that a path is about, None when its form is not that of a resource.
+
+    This is what somebody has to be allowed before he hears that it does not exist.
+    upstream: apiserver/pkg/endpoints/request/requestinfo.go
+    """
+    parts = unquote(raw_path).strip("/").split("/")
+    group = ""
+    if len(parts) < 3 or parts[0] not in ("api", "apis"):
+        return None
+    if parts[0] == "apis":
+        if len(parts) < 4:
+            return None
+        group = parts[1]
+        parts = parts[1:]
+    parts = parts[2:]
+    if parts[0] == "watch" and len(parts) > 1:
+        parts = parts[1:]
+    namespace = ""
+    if parts[0] == "namespaces" and len(parts) > 1:
+        namespace = parts[1]
+        if len(parts) > 2 and parts[2] not in _NAMESPACE_PARTS:
+            parts = parts[2:]
+    parts = [*parts, "", ""]
+    return Asked(group, namespace, parts[0], parts[1], parts[2])
 
 
 def unknown_resource() -> NotFound:
@@ -68,7 +107,7 @@ def _resource(kinds: Kinds, group: str, version: str, parts: list[str]) -> Resou
     if (
         len(parts) >= 3
         and parts[0] == "namespaces"
-        and not (len(parts) == 3 and parts[2] in ("status", "finalize") and not group)
+        and not (len(parts) == 3 and parts[2] in _NAMESPACE_PARTS and not group)
     ):
         namespace = parts[1]
         parts = parts[2:]

@@ -1,6 +1,6 @@
 """The HTTP server: every request passes the same filters, outermost first.
 
-    request id and metrics -> errors become Statuses -> who asks -> for what -> may they -> the handler
+    request id and metrics -> errors become Statuses -> who asks -> for what -> as whom -> may they -> the handler
 
 Routing is ours, by splitting the path: aiohttp's router would try a pattern for each kind.
 """
@@ -8,19 +8,21 @@ Routing is ours, by splitting the path: aiohttp's router would try a pattern for
 import asyncio
 import ssl
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 from aiohttp import web
 from verger.apiserver.answers import answer, page_not_found, status_headers
 from verger.apiserver.bodies import BODY_MAX
 from verger.apiserver.documents import Documents
-from verger.apiserver.handlers import Exchange, Handlers, is_pretty, verb_of
+from verger.apiserver.handlers import Exchange, Handlers, is_pretty, requested_verb, verb_of
 from verger.apiserver.metrics import Metrics
 from verger.apiserver.negotiation import Target
 from verger.apiserver.options import Query
-from verger.apiserver.paths import Document, Resource, Unrouted, resolve
+from verger.apiserver.paths import Document, Resource, Unrouted, asked, resolve
 from verger.apiserver.representations import Writer
 from verger.identity.authn import Chain, Credentials
 from verger.identity.authz import Authorizer, forbidden
+from verger.identity.impersonation import Impersonation, Wanted, wanted
 from verger.store.errors import ApiError, BadRequest, InternalError, NotFound
 from verger.store.kinds import Kinds
 from verger.store.objects import new_uid
@@ -58,6 +60,7 @@ class ApiServer:
         self._documents = documents
         self._authentication = authentication
         self._authorizer = authorizer
+        self._impersonation = Impersonation(authorizer)
         self._metrics = metrics
         self._clock = clock
         self._log = log
@@ -111,74 +114,89 @@ class ApiServer:
             self._requests += 1
             audit_id = f"{self._audit_prefix}{self._requests:012x}"
         raw_path, _, raw_query = _target(request).partition("?")
-        agent = headers.get("User-Agent", "")
+        passing = _Passing(audit_id, headers.get("User-Agent", ""))
         started = self._clock.monotonic()
-        seen: list[_LabelsOf] = []
         self._in_flight += 1
         query = _EMPTY
         try:
             try:
                 query = _query(raw_query)
-                response = await self._authorized(request, raw_path, query, audit_id, agent, seen)
+                response = await self._authorized(request, raw_path, query, passing)
             except ApiError as error:
-                response = self._error(error, query, audit_id, agent)
+                response = self._error(error, query, passing)
             except Exception:
                 self._log.exception("request failed", path=raw_path, audit_id=audit_id)
                 failure = InternalError("Internal error occurred: the log has the reason", {})
-                response = self._error(failure, query, audit_id, agent)
+                response = self._error(failure, query, passing)
         finally:
             self._in_flight -= 1
             if self._quiet is not None and not self._in_flight and not self._quiet.done():
                 self._quiet.set_result(None)
-        verb, group, version, resource, subresource = seen[0] if seen else _NO_LABELS
+        verb, group, version, resource, subresource = passing.labels
         elapsed = None if verb == "watch" else self._clock.monotonic() - started
         labels = (verb, group, version, resource, subresource, str(response.status))
         self._metrics.request(labels, elapsed)
         return response
 
     async def _authorized(
-        self,
-        request: web.BaseRequest,
-        raw_path: str,
-        query: Query,
-        audit_id: str,
-        agent: str,
-        seen: list[_LabelsOf],
+        self, request: web.BaseRequest, raw_path: str, query: Query, passing: "_Passing"
     ) -> web.StreamResponse:
-        user = self._authentication.authenticate(_credentials(request))
+        credentials = _credentials(request)
+        user = self._authentication.authenticate(credentials)
+        passing.warnings += credentials.warnings
+        missing: NotFound | Unrouted | None = None
+        found: Resource | Document | None = None
         try:
             found = resolve(raw_path, self._kinds)
-        except NotFound:
-            self._allow(_path_attributes(user, request.method, raw_path))
-            raise
-        except Unrouted:
-            self._allow(_path_attributes(user, request.method, raw_path))
-            return page_not_found(audit_id)
-        if isinstance(found, Document):
-            self._allow(_path_attributes(user, request.method, found.path))
-            return self._documents.answer(request, found.path, query, audit_id)
-        verb = verb_of(request.method, found, query)
-        kind = found.kind
-        seen.append((verb, kind.group, kind.version, kind.plural, found.subresource))
-        self._allow(_attributes(user, verb, found))
-        exchange = Exchange(request, user, found, query, audit_id, agent)
-        return await self._handlers.handle(exchange, verb)
-
-    def _allow(self, attributes: Attributes) -> None:
+        except (NotFound, Unrouted) as error:
+            # Whether it exists is not for everybody to know: first comes the question whether he may ask.
+            missing = error
+        attributes = _attributes(user, request.method, raw_path, found, query)
+        who = _wanted(request)
+        if who is not None:
+            user = self._impersonation.become(user, who, attributes)
+            attributes = attributes._replace(user=user)
         decision = self._authorizer.decide(attributes)
         if not decision.allowed:
             raise forbidden(attributes, decision.reason)
+        audit_id = passing.audit_id
+        if isinstance(found, Resource):
+            verb = verb_of(request.method, found, query)
+            kind = found.kind
+            passing.labels = (verb, kind.group, kind.version, kind.plural, found.subresource)
+            exchange = Exchange(
+                request, user, found, query, audit_id, passing.agent, passing.warnings
+            )
+            return await self._handlers.handle(exchange, verb)
+        if found is not None:
+            return self._documents.answer(request, found.path, query, audit_id)
+        if isinstance(missing, NotFound):
+            raise missing
+        return page_not_found(audit_id)
 
     @staticmethod
-    def _error(error: ApiError, query: Query, audit_id: str, agent: str) -> web.Response:
+    def _error(error: ApiError, query: Query, passing: "_Passing") -> web.Response:
         # An error is written in JSON, whatever the client would rather have had.
-        writer = Writer(Target(), pretty=is_pretty(query, agent))
+        writer = Writer(Target(), pretty=is_pretty(query, passing.agent))
         return answer(
             writer.value(error.status()),
-            audit_id,
+            passing.audit_id,
             status=error.code,
+            warnings=passing.warnings,
             more=status_headers(error),
         )
+
+
+class _Passing:
+    """What is known of a request while it passes the filters."""
+
+    __slots__ = ("agent", "audit_id", "labels", "warnings")
+
+    def __init__(self, audit_id: str, agent: str) -> None:
+        self.audit_id = audit_id
+        self.agent = agent
+        self.labels = _NO_LABELS
+        self.warnings: list[str] = []
 
 
 _EMPTY: Final = Query("")
@@ -222,12 +240,55 @@ def _credentials(request: web.BaseRequest) -> Credentials:
     return Credentials(authorization, certificate)
 
 
-def _path_attributes(user: User, method: str, path: str) -> Attributes:
-    return Attributes(user, method.lower(), path=path)
+def _wanted(request: web.BaseRequest) -> Wanted | None:
+    for key, _ in request.raw_headers:
+        if key[:12].lower() == b"impersonate-":
+            return wanted(request.headers.items())
+    return None
 
 
-def _attributes(user: User, verb: str, resource: Resource) -> Attributes:
-    kind = resource.kind
-    # upstream: requests for a namespace itself count as being in it
-    namespace = resource.name if kind.resource == "namespaces" else resource.namespace
-    return Attributes(user, verb, kind, namespace, resource.name, resource.subresource)
+def _attributes(
+    user: User,
+    method: str,
+    raw_path: str,
+    found: Resource | Document | None,
+    query: Query,
+) -> Attributes:
+    """What the request is about, whether or not that is served."""
+    if isinstance(found, Resource):
+        kind = found.kind
+        verb = requested_verb(method, found, query)
+        # upstream: requests for a namespace itself count as being in it
+        namespace = found.name if kind.resource == "namespaces" else found.namespace
+        name = found.name
+        if not name and verb in ("list", "watch") and not query.empty:
+            name = query.named()
+        return Attributes(user, verb, kind, namespace, name, found.subresource)
+    about = asked(raw_path) if found is None else None
+    if about is None:
+        return Attributes(user, method.lower(), path=unquote(raw_path))
+    verb = _VERBS.get(method, "")
+    if not about.name:
+        verb = {
+            "get": "watch" if query.flag("watch") else "list",
+            "delete": "deletecollection",
+        }.get(verb, verb)
+    return Attributes(
+        user,
+        verb,
+        namespace=about.namespace,
+        name=about.name,
+        subresource=about.subresource,
+        other_group=about.group,
+        other_resource=about.resource,
+    )
+
+
+_VERBS: Final = {
+    "GET": "get",
+    "HEAD": "get",
+    "POST": "create",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+}

@@ -6,7 +6,7 @@ its history has expired or its connection is given up.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -132,9 +132,11 @@ class Watch:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def run(self, request: web.BaseRequest, audit_id: str) -> web.StreamResponse:
+    async def run(
+        self, request: web.BaseRequest, audit_id: str, warnings: Sequence[str] = ()
+    ) -> web.StreamResponse:
         """Sends events until the watch ends or the client goes."""
-        response = web.StreamResponse(headers=headers(JSON, audit_id))
+        response = web.StreamResponse(headers=headers(JSON, audit_id, warnings=warnings))
         response.enable_chunked_encoding()
         self._start_timers(request)
         try:

@@ -48,10 +48,57 @@ class ServeSettings:
         "auto",
         "auto: every account gets a token Secret. on-request: only Secrets that a user creates are filled.",
     )
+    pod_tokens: Literal["projected", "secret"] = setting(
+        "projected",
+        "projected: pods get a volume that asks for a token. secret: they get the token Secret of their account.",
+    )
     service_account_private_key_file: Path | None = setting(
         None,
         "PEM file with the RSA or EC key that signs tokens. Without one a P-256 key is made at start.",
         metavar="FILE",
+    )
+    service_account_signing_key_file: Path | None = setting(
+        None,
+        "PEM file with the key that signs requested tokens, when it is another one than for those of Secrets.",
+        metavar="FILE",
+    )
+    service_account_key_file: tuple[Path, ...] = setting(
+        (),
+        "PEM file with further keys whose tokens are accepted. All key files are read again when they change, and on "
+        "SIGHUP.",
+        metavar="FILE",
+    )
+    service_account_issuer: tuple[str, ...] = setting(
+        ("https://kubernetes.default.svc.cluster.local",),
+        "Who issues tokens: a URL. The first signs, tokens of all of them are accepted.",
+        metavar="URL",
+    )
+    service_account_jwks_uri: str = setting(
+        "", "Where others find the public keys. Without it, this server.", metavar="URL"
+    )
+    api_audiences: tuple[str, ...] = setting(
+        (),
+        "For whom tokens have to be that this server accepts. Without any, its issuers.",
+        metavar="NAME",
+    )
+    service_account_max_token_expiration: float = setting(
+        0.0, "The longest life of a requested token; 0 for no limit.", metavar="SECONDS"
+    )
+    service_account_extend_token_expiration: bool = setting(
+        True,
+        "Whether the tokens of pods live a year, for clients that never read them again.",
+    )
+    legacy_service_account_token_clean_up_period: float = setting(
+        365 * 86400.0,
+        "Seconds without use after which a token that was made for its account is marked invalid, and after as many "
+        "again deleted.",
+        metavar="SECONDS",
+    )
+    authorization_mode: Literal["RBAC", "AlwaysAllow"] = setting(
+        "RBAC", "Who decides what users may do."
+    )
+    anonymous_auth: bool = setting(
+        True, "Whether requests without credentials are served, as system:anonymous."
     )
     root_ca_file: Path | None = setting(
         None,
@@ -92,7 +139,18 @@ class ServeSettings:
             port=self.secure_port,
             controllers=tuple(item.strip() for item in self.controllers.split(",")),
             token_secrets=self.token_secrets,
+            pod_tokens=self.pod_tokens,
             private_key_file=self.service_account_private_key_file,
+            signing_key_file=self.service_account_signing_key_file,
+            key_files=self.service_account_key_file,
+            issuers=self.service_account_issuer,
+            jwks_uri=self.service_account_jwks_uri,
+            audiences=self.api_audiences,
+            max_token_seconds=int(self.service_account_max_token_expiration),
+            extend_token_expiration=self.service_account_extend_token_expiration,
+            legacy_token_period=self.legacy_service_account_token_clean_up_period,
+            authorization=self.authorization_mode,
+            anonymous=self.anonymous_auth,
             root_ca_file=self.root_ca_file,
             tls_cert_file=self.tls_cert_file,
             tls_private_key_file=self.tls_private_key_file,
@@ -129,16 +187,27 @@ def options_of(cls: type[Any]) -> Callable[[Callable[..., None]], Callable[..., 
 
 
 def _option(item: "Field[Any]", type_: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    several = typing.get_origin(type_) is tuple
     text = item.metadata["help"]
-    if item.default is not None:
-        text = (
-            f"{text}  [default: {item.default:g}]"
-            if isinstance(item.default, float)
-            else f"{text}  [default: {item.default}]"
-        )
+    if several:
+        text += " May be given several times."
+    if item.default not in (None, "", ()):
+        text += f"  [default: {_shown(item.default)}]"
     choices = typing.get_args(type_) if typing.get_origin(type_) is Literal else None
+    if type_ is bool:
+        choices = ("true", "false")
     metavar = "|".join(choices) if choices else item.metadata["metavar"]
-    return click.option(flag_of(item.name), item.name, metavar=metavar, default=None, help=text)
+    return click.option(
+        flag_of(item.name), item.name, metavar=metavar, default=None, multiple=several, help=text
+    )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return f"{value:.0f}" if isinstance(value, float) and value == int(value) else str(value)
 
 
 def load_settings(cls: type[T], flags: Mapping[str, Any], environment: Mapping[str, str]) -> T:
@@ -156,7 +225,7 @@ def load_settings(cls: type[T], flags: Mapping[str, Any], environment: Mapping[s
     for name in names:
         if (text := environment.get(variable_of(name))) is not None:
             values[name] = _convert(text, hints[name], variable_of(name))
-        if flags.get(name) is not None:
+        if flags.get(name) not in (None, ()):
             values[name] = _convert(flags[name], hints[name], flag_of(name))
     return cls(**values)
 
@@ -191,6 +260,16 @@ def _convert(value: Any, type_: Any, source: str) -> Any:
         if value not in choices:
             raise SettingsError(f"{source}: {value!r} is none of {', '.join(choices)}")
         return value
+    if typing.get_origin(type_) is tuple:
+        items = value.split(",") if isinstance(value, str) else value
+        if not isinstance(items, (list, tuple)):
+            raise SettingsError(f"{source}: {value!r} is no list")
+        return tuple(_convert(item, typing.get_args(type_)[0], source) for item in items)
+    if type_ is bool:
+        text = str(value).lower()
+        if text not in ("true", "false"):
+            raise SettingsError(f"{source}: {value!r} is neither true nor false")
+        return text == "true"
     if isinstance(type_, types.UnionType):
         if value is None:
             return None
@@ -212,12 +291,26 @@ def _number(value: Any, type_: Any, source: str) -> int | float:
     try:
         if isinstance(value, bool):
             raise ValueError
-        number: int | float = type_(value)
+        number: int | float = _seconds(value) if type_ is float else type_(value)
     except (TypeError, ValueError):
-        what = "whole number" if type_ is int else "number"
+        what = (
+            "whole number" if type_ is int else "number of seconds, and no duration like 90s or 24h"
+        )
         raise SettingsError(f"{source}: {value!r} is no {what}") from None
     if not 0 <= number < float("inf"):
         raise SettingsError(f"{source}: {value!r} must not be negative")
     if source.lower().endswith("port") and number > 65535:
         raise SettingsError(f"{source}: {value!r} is no port; ports go up to 65535")
     return number
+
+
+def _seconds(value: Any) -> float:
+    """Seconds, as a number or as Kubernetes writes them (`1h30m`). Raises ValueError, TypeError."""
+    if not isinstance(value, str) or not value[-1:].isalpha():
+        return float(value)
+    from verger.store.timestamps import parse_duration
+
+    seconds = parse_duration(value)
+    if seconds is None:
+        raise ValueError
+    return seconds

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from verger.controllers.reconcile import DONE, Enqueue, Object, Result, Subscriber
 from verger.controllers.recorder import Recorder
-from verger.identity.keys import SigningKey
+from verger.identity.keys import KeyRing
 from verger.identity.tokens import legacy_claims, says
 from verger.store.admission import TERMINATING_CAUSE
 from verger.store.client import Client
@@ -134,7 +134,7 @@ class Tokens:
     kinds: Kinds
     recorder: Recorder
     log: "FilteringBoundLogger"
-    signing_key: SigningKey
+    keys: KeyRing
     root_ca: str
     mode: Mode = "auto"
     name: str = "serviceaccount-token-controller"
@@ -245,7 +245,7 @@ class Tokens:
         uid = uid_of(secret)
         if not token or (
             self._vetted.get(uid) != token
-            and not says(_decoded(token), self._claims(secret, account), self.signing_key)
+            and not says(_decoded(token), self._claims(secret, account), self.keys.legacy)
         ):
             out["token"] = None
         else:
@@ -273,7 +273,7 @@ class Tokens:
         if not lacking:
             return
         if "token" in lacking:
-            lacking["token"] = _encoded(await self.signing_key.sign(self._claims(live, account)))
+            lacking["token"] = _encoded(await self.keys.legacy.sign(self._claims(live, account)))
         filled = thaw(live)
         filled["data"] = {**(filled.get("data") or {}), **lacking}
         filled["metadata"]["annotations"] = {
@@ -333,7 +333,7 @@ class Tokens:
         name = generate_name(f"{name_of(account)}-token-")
         claims = legacy_claims(namespace, name_of(account), uid_of(account), name)
         data = {
-            "token": _encoded(await self.signing_key.sign(claims)),
+            "token": _encoded(await self.keys.legacy.sign(claims)),
             "namespace": _encoded(namespace),
         }
         if self.root_ca:

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -24,21 +24,36 @@ from verger.apiserver.handlers import Handlers
 from verger.apiserver.health import Check, Health
 from verger.apiserver.metrics import Metrics
 from verger.apiserver.protobuf import Codec
+from verger.apiserver.reviews import Reviews
 from verger.apiserver.server import ApiServer
+from verger.controllers.aggregation import Aggregation
 from verger.controllers.garbage import Garbage
 from verger.controllers.manager import Manager, UnknownController, selected
 from verger.controllers.namespaces import Namespaces
+from verger.controllers.policy import BootstrapPolicy
 from verger.controllers.reconcile import Reconciler
 from verger.controllers.recorder import Recorder
 from verger.controllers.root_ca import RootCA
 from verger.controllers.serviceaccounts import ServiceAccounts
+from verger.controllers.token_cleaner import CLEAN_UP_PERIOD, TokenCleaner
+from verger.controllers.token_tracking import TokenTracking
 from verger.controllers.tokens import Tokens
 from verger.embed import kubeconfig
 from verger.embed.logs import quiet_logger
-from verger.identity.authn import Chain, ClientCertificate, StaticToken
-from verger.identity.authz import MastersOnly
+from verger.identity.accounts import Accounts
+from verger.identity.authn import Chain, ClientCertificate, ServiceAccountTokens, StaticToken
+from verger.identity.authz import AlwaysAllow, Authorizer, Masters
 from verger.identity.certificates import Authority, server_context
-from verger.identity.keys import InvalidKey, SigningKey
+from verger.identity.escalation import EscalationCheck
+from verger.identity.issue import MAX_SECONDS, TokenIssuer
+from verger.identity.keyfiles import KeyFileError, KeyFiles
+from verger.identity.keys import KeyRing
+from verger.identity.oidc import Issuer
+from verger.identity.policy import GROUP_VERSION, defaults
+from verger.identity.rbac import Policy, Rbac
+from verger.identity.usage import LegacyUses
+from verger.identity.validate import StoreLookup
+from verger.store.admission import Chain as Admission
 from verger.store.decoding import Decoder
 from verger.store.errors import AlreadyExists
 from verger.store.fitting import Fitter
@@ -72,6 +87,7 @@ _HOSTS: Final = (
     "kubernetes.default.svc",
     "kubernetes.default.svc.cluster.local",
 )
+DEFAULT_ISSUER: Final = "https://kubernetes.default.svc.cluster.local"
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the addresses are compared with, not listened on
 
 
@@ -91,8 +107,30 @@ class PlaneOptions:
     """Which controllers run: names, `-name` to leave one out, `*` for all others."""
     token_secrets: Literal["auto", "on-request"] = "auto"
     """Whether every account gets a token Secret, or only those that a user creates are filled."""
+    pod_tokens: Literal["projected", "secret"] = "projected"
+    """Which volume gives pods their token: one that asks for it, or the token Secret of the account."""
     private_key_file: Path | None = None
     """PEM file with the RSA or EC key that signs tokens; without one a P-256 key is made."""
+    signing_key_file: Path | None = None
+    """PEM file with the key that signs requested tokens, when it is another one than for those of Secrets."""
+    key_files: Sequence[Path] = ()
+    """PEM files with further keys whose tokens are accepted; private ones stand for their public half."""
+    issuers: Sequence[str] = (DEFAULT_ISSUER,)
+    """Who issues tokens: the first signs, tokens of all of them are accepted."""
+    jwks_uri: str = ""
+    """Where others find the public keys, when that is not this server."""
+    audiences: Sequence[str] = ()
+    """For whom tokens have to be that this server accepts; without any, its issuers."""
+    max_token_seconds: int = 0
+    """The longest life of a requested token, 0 for as long as somebody asks."""
+    extend_token_expiration: bool = True
+    """Whether the tokens of pods live a year, for clients that never read them again."""
+    legacy_token_period: float = CLEAN_UP_PERIOD
+    """Seconds without use after which a token that was made for its account is marked, and later deleted."""
+    authorization: Literal["RBAC", "AlwaysAllow"] = "RBAC"
+    """Who decides what users may do."""
+    anonymous: bool = True
+    """Whether requests without credentials are served, as system:anonymous."""
     root_ca_file: Path | None = None
     """PEM file with the authorities that go into token Secrets and kube-root-ca.crt; without one, the plane's own."""
     tls_cert_file: Path | None = None
@@ -249,12 +287,13 @@ class ControlPlane:
     @asynccontextmanager
     async def _store(self) -> AsyncIterator[None]:
         """Everything that is no task: keys, store, rules, controllers at rest."""
-        self._world = _build(self.options, self._clock, self._log, self._is_ready)
+        self._world = _build(self.options, self._clock, self._log, self._is_ready, lambda: self.url)
         await self._ensure_system_namespaces()
+        await self._ensure_policy()
         try:
             yield
         finally:
-            self._world.signing_key.close()
+            self._world.keys.close()
 
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
@@ -296,16 +335,33 @@ class ControlPlane:
     @asynccontextmanager
     async def _housekeeping(self) -> AsyncIterator[None]:
         """What has to be looked at from time to time."""
-        tasks = [
-            asyncio.create_task(self._trim_history(), name="verger history"),
-            asyncio.create_task(self._keep_system_namespaces(), name="verger system namespaces"),
-        ]
+        async with self._running(
+            self._trim_history(),
+            self._keep_system_namespaces(),
+            self._keep_keys(),
+            self._started().uses.run(),
+        ):
+            yield
+
+    @asynccontextmanager
+    async def _running(self, *work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+        """Runs tasks for as long as the plane does. One that ends by itself is a fault, and ends the plane with it."""
+        tasks = [asyncio.create_task(one) for one in work]
+        for task in tasks:
+            task.add_done_callback(self._broken)
         try:
             yield
         finally:
             for task in tasks:
+                task.remove_done_callback(self._broken)
                 task.cancel()
             await asyncio.wait(tasks)
+            for task in tasks:
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    raise error
+
+    def _broken(self, _: "asyncio.Task[None]") -> None:
+        self._stopping.set()
 
     async def _trim_history(self) -> None:
         while True:
@@ -324,27 +380,46 @@ class ControlPlane:
             with contextlib.suppress(AlreadyExists):
                 await client.create(kind, {"metadata": {"name": name}})
 
+    async def _ensure_policy(self) -> None:
+        """The default roles and bindings, before anybody asks what he may do."""
+        client = self.client
+        for default in defaults().values():
+            kind = self.kinds.get(*GROUP_VERSION, default.kind)
+            if kind is not None:
+                with contextlib.suppress(AlreadyExists):
+                    await client.create(kind, default.object)
+
+    async def _keep_keys(self) -> None:
+        files = self._started().key_files
+        while True:
+            await self._clock.sleep(KEYS_PERIOD)
+            if files.changed():
+                self.reload_keys()
+
+    def reload_keys(self) -> None:
+        """Reads the key files anew; when that fails, all keys stay as they are, and the log says why."""
+        world = self._world
+        if world is None:
+            return  # they are about to be read
+        try:
+            world.key_files.renew(world.keys)
+        except KeyFileError as error:
+            self._log.error("keys not reloaded", error=str(error))
+        else:
+            self._log.info("keys reloaded", kids=[key.kid for key in world.keys.verifying])
+
     @asynccontextmanager
     async def _controlling(self) -> AsyncIterator[None]:
         """The controllers, and their informers."""
         world = self._started()
-        running = asyncio.create_task(world.manager.run(world.names), name="verger controllers")
-        settled = asyncio.create_task(world.manager.settled(world.names), name="verger settling")
-        await asyncio.wait([running, settled], return_when=asyncio.FIRST_COMPLETED)
-        running.add_done_callback(self._broken)
-        try:
-            yield
-        finally:
-            running.remove_done_callback(self._broken)
-            for task in (settled, running):
+        async with self._running(world.manager.run(world.names)):
+            settled = asyncio.create_task(world.manager.settled(world.names))
+            stopping = asyncio.create_task(self._stopping.wait())
+            await asyncio.wait([settled, stopping], return_when=asyncio.FIRST_COMPLETED)
+            for task in (settled, stopping):
                 task.cancel()
-            await asyncio.wait([settled, running])
-            if not running.cancelled() and (error := running.exception()) is not None:
-                raise error
-
-    def _broken(self, _: "asyncio.Task[None]") -> None:
-        # A controller that ends by itself is a fault: the plane ends too, with that fault.
-        self._stopping.set()
+            await asyncio.wait([settled, stopping])
+            yield
 
     @asynccontextmanager
     async def _announced(self) -> AsyncIterator[None]:
@@ -371,6 +446,8 @@ class ControlPlane:
         return self._ready
 
 
+KEYS_PERIOD: Final = 10.0
+"""Seconds between looks whether one of the key files has changed."""
 DRAIN_MAX: Final = 5.0
 """Seconds that requests in flight have to be answered when the plane stops."""
 
@@ -381,7 +458,9 @@ class _World:
 
     authority: Authority
     ca: bytes
-    signing_key: SigningKey = field(repr=False)
+    key_files: KeyFiles
+    keys: KeyRing
+    uses: LegacyUses
     token: str = field(repr=False)
     kinds: Kinds
     registry: Registry
@@ -391,13 +470,44 @@ class _World:
     server: ApiServer
 
 
+def _check(options: PlaneOptions) -> None:
+    """Whether options that are no files make sense. Raises StartError."""
+    issuers, longest = options.issuers, options.max_token_seconds
+    if not issuers or "" in issuers or len(set(issuers)) != len(issuers):
+        raise StartError("--service-account-issuer: issuers must not be empty, and not the same")
+    if longest and not 3600 <= longest <= MAX_SECONDS:
+        raise StartError(
+            "--service-account-max-token-expiration: must be between 1 hour and 2^32 seconds"
+        )
+    if not options.legacy_token_period > 0:
+        raise StartError(
+            "--legacy-service-account-token-clean-up-period: must be more than nothing"
+        )
+
+
 def _build(
-    options: PlaneOptions, clock: Clock, log: "FilteringBoundLogger", is_ready: Any
+    options: PlaneOptions,
+    clock: Clock,
+    log: "FilteringBoundLogger",
+    is_ready: Callable[[], bool],
+    url: Callable[[], str],
 ) -> _World:
+    _check(options)
     schemas = load()
     kinds = built_in(schemas)
     backend = MemoryBackend(clock, window=options.history_window)
-    registry = Registry(backend, clock)
+    policy = Policy(backend)
+    authorizer: Authorizer = (
+        Masters(Rbac(policy)) if options.authorization == "RBAC" else AlwaysAllow()
+    )
+    lookup = StoreLookup(backend)
+    admission = Admission(
+        [
+            Accounts(lookup, clock, tokens=options.pod_tokens),
+            EscalationCheck(policy, authorizer, kinds),
+        ]
+    )
+    registry = Registry(backend, clock, admission=admission)
     fitter = Fitter(schemas)
     authority = Authority(clock.time())
     ca = authority.certificate
@@ -406,7 +516,15 @@ def _build(
     root_ca = _read(options.root_ca_file, "--root-ca-file") if options.root_ca_file else ca
     if b"-----BEGIN CERTIFICATE-----" not in root_ca:
         raise StartError(f"--root-ca-file {options.root_ca_file} holds no certificate in PEM")
-    signing_key = _signing_key(options.private_key_file)
+    key_files = KeyFiles(
+        signing=options.signing_key_file,
+        private=options.private_key_file,
+        public=options.key_files,
+    )
+    try:
+        keys = key_files.ring()
+    except KeyFileError as error:
+        raise StartError(str(error)) from None
 
     def client_of(component: str) -> LocalClient:
         user = User(f"system:serviceaccount:kube-system:{component}", groups=(MASTERS,))
@@ -427,7 +545,7 @@ def _build(
             kinds,
             recorder_of("tokens-controller"),
             log,
-            signing_key,
+            keys,
             root_ca.decode(),
             options.token_secrets,
         ),
@@ -453,6 +571,16 @@ def _build(
             recorder_of("generic-garbage-collector"),
             log,
         ),
+        BootstrapPolicy(client_of("bootstrap-policy"), kinds, log),
+        Aggregation(client_of("clusterrole-aggregation-controller"), kinds, log),
+        TokenTracking(client_of("legacy-token-tracking-controller"), kinds, log, clock),
+        TokenCleaner(
+            client_of("legacy-service-account-token-cleaner"),
+            kinds,
+            log,
+            clock,
+            options.legacy_token_period,
+        ),
     ]
     manager = Manager(reconcilers, client_of("shared-informers"), clock, log)
     try:
@@ -464,7 +592,36 @@ def _build(
     metrics = Metrics()
     decoder = Decoder(schemas)
     codec = Codec(schemas)
-    handlers = Handlers(registry, fitter, decoder, Bodies(codec), clock)
+    issuers = tuple(options.issuers)
+    audiences = tuple(options.audiences) or issuers
+    uses = LegacyUses(client_of("legacy-token-uses"), kinds.core("Secret"), clock, log)
+    tokens = ServiceAccountTokens(
+        keys,
+        lookup,
+        clock,
+        issuers=issuers,
+        audiences=audiences,
+        on_legacy_use=uses.note,
+    )
+    issuer = TokenIssuer(
+        keys,
+        lookup,
+        clock,
+        issuer=issuers[0],
+        audiences=audiences,
+        max_seconds=options.max_token_seconds,
+        extend=options.extend_token_expiration,
+    )
+    admin = StaticToken(token, ADMIN)
+    reviews = Reviews(authorizer, tokens, admin, clock)
+    handlers = Handlers(
+        registry,
+        fitter,
+        decoder,
+        Bodies(codec),
+        clock,
+        answerers={**reviews.answerers(), ("serviceaccounts", "token"): issuer.answer},
+    )
     health = Health(
         [
             Check("informer-sync", lambda: "" if is_ready() else "not started", ("/readyz",)),
@@ -484,16 +641,31 @@ def _build(
     server = ApiServer(
         kinds=kinds,
         handlers=handlers,
-        documents=Documents(kinds, schemas, health, metrics, options.kubernetes_version),
-        authentication=Chain([StaticToken(token, ADMIN), ClientCertificate()]),
-        authorizer=MastersOnly(),
+        documents=Documents(
+            kinds,
+            schemas,
+            health,
+            metrics,
+            options.kubernetes_version,
+            _issuer(keys, options, log),
+            url,
+        ),
+        authentication=Chain([admin, tokens, ClientCertificate()], anonymous=options.anonymous),
+        authorizer=authorizer,
         metrics=metrics,
         clock=clock,
         log=log,
     )
     return _World(
-        authority, ca, signing_key, token, kinds, registry, fitter, manager, names, server
+        authority, ca, key_files, keys, uses, token, kinds, registry, fitter, manager, names, server
     )
+
+
+def _issuer(keys: KeyRing, options: PlaneOptions, log: "FilteringBoundLogger") -> Issuer:
+    issuer = Issuer(keys, options.issuers[0], options.jwks_uri)
+    if issuer.problem:
+        log.warning("tokens cannot be verified by others", reason=issuer.problem)
+    return issuer
 
 
 def _sync_problem(manager: Manager, name: str) -> str:
@@ -505,15 +677,3 @@ def _read(path: Path, flag: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise StartError(f"{flag}: cannot read {path}: {error.strerror or error}") from None
-
-
-def _signing_key(path: Path | None) -> SigningKey:
-    if path is None:
-        return SigningKey.generate()
-    flag = "--service-account-private-key-file"
-    try:
-        return SigningKey.load(path)
-    except OSError as error:
-        raise StartError(f"{flag}: cannot read {path}: {error.strerror or error}") from None
-    except InvalidKey as error:
-        raise StartError(f"{flag}: {path}: {error}") from None

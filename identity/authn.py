@@ -4,15 +4,24 @@ A credential that is there and wrong is refused; it is never treated as if it we
 any credential is anonymous.
 """
 
+import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from verger.identity.keys import KeyRing
+from verger.identity.tokens import LEGACY_ISSUER, Claims, TokenError, check_audiences, verify
+from verger.identity.validate import Lookup, MarkedInvalid, Proven, validate
 from verger.store.errors import Unauthorized
 from verger.store.request import AUTHENTICATED, User
+from verger.watch.clock import Clock
 
 ANONYMOUS: Final = User("system:anonymous", groups=("system:unauthenticated",))
+VERIFIED_MAX: Final = 4096
+"""Tokens whose signatures are remembered as good."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -23,13 +32,15 @@ class Credentials:
     """The Authorization header."""
     certificate: Mapping[str, Any] | None = None
     """The verified client certificate, as `ssl` describes it."""
+    warnings: list[str] = field(default_factory=list)
+    """What the client should hear about its credential, filled by whoever accepts it."""
 
 
 class Authenticator(Protocol):
     """Answers for one sort of credential."""
 
     def authenticate(self, credentials: Credentials) -> User | None:
-        """The user, or None when there is no credential of this sort. Raises Unauthorized when it is wrong."""
+        """The user, or None when there is no credential that this one knows. Raises Unauthorized when it is wrong."""
 
 
 def bearer_token(authorization: str) -> str:
@@ -47,13 +58,81 @@ class StaticToken:
         self._user = user
 
     def authenticate(self, credentials: Credentials) -> User | None:
-        """The user, if the token is the one."""
+        """The user, if the token is the one; another token may be known to somebody else."""
+        token = bearer_token(credentials.authorization)
+        if token and hmac.compare_digest(token.encode(), self._token):
+            return self._user
+        return None
+
+
+class ServiceAccountTokens:
+    """Tokens that were signed by a ring of keys.
+
+    What is remembered is that a signature was good, which never changes while the keys do not. The time of a token and
+    the objects that it depends on are looked at on every request: a revoked token is refused from that moment on.
+    """
+
+    def __init__(
+        self,
+        keys: KeyRing,
+        lookup: Lookup,
+        clock: Clock,
+        *,
+        issuers: Sequence[str],
+        audiences: Sequence[str],
+        on_legacy_use: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        self._keys = keys
+        self._lookup = lookup
+        self._clock = clock
+        self._issuers = frozenset({LEGACY_ISSUER, *issuers})
+        self.audiences = tuple(audiences)
+        """The audiences of this server."""
+        self._on_legacy_use = on_legacy_use
+        self._verified: OrderedDict[bytes, Claims] = OrderedDict()
+        self._generation = keys.generation
+        # Tokens are remembered under a hash that nobody can make without this.
+        self._secret = os.urandom(32)
+
+    def authenticate(self, credentials: Credentials) -> User | None:
+        """The account that the bearer token stands for."""
         token = bearer_token(credentials.authorization)
         if not token:
             return None
-        if hmac.compare_digest(token.encode(), self._token):
-            return self._user
-        raise Unauthorized
+        try:
+            proven, _ = self.review(token, ())
+        except TokenError:
+            raise Unauthorized from None
+        credentials.warnings.extend(proven.warnings)
+        return proven.user
+
+    def review(self, token: str, wanted: Sequence[str]) -> tuple[Proven, tuple[str, ...]]:
+        """Whom a token stands for, and for which of the wanted audiences. Raises TokenError."""
+        claims = self._claims(token)
+        audiences = check_audiences(claims, wanted, self.audiences)
+        try:
+            proven = validate(claims, token, self._lookup, self._clock.time())
+        except MarkedInvalid as marked:
+            self._on_legacy_use(marked.secret)
+            raise
+        if proven.used_secret is not None:
+            self._on_legacy_use(proven.used_secret)
+        return proven, audiences
+
+    def _claims(self, token: str) -> Claims:
+        if self._generation != self._keys.generation:
+            self._verified.clear()
+            self._generation = self._keys.generation
+        digest = hashlib.blake2b(token.encode(), key=self._secret, digest_size=16).digest()
+        claims = self._verified.get(digest)
+        if claims is not None:
+            self._verified.move_to_end(digest)
+            return claims
+        claims = verify(token, keys=self._keys, issuers=self._issuers)
+        self._verified[digest] = claims
+        if len(self._verified) > VERIFIED_MAX:
+            self._verified.popitem(last=False)
+        return claims
 
 
 class ClientCertificate:

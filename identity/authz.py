@@ -3,13 +3,11 @@
 upstream: apiserver/pkg/endpoints/handlers/responsewriters/errors.go
 """
 
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from verger.store.errors import Forbidden
-from verger.store.request import MASTERS, Attributes
-
-PUBLIC_PATHS: Final = ("/healthz", "/livez", "/readyz", "/version")
-"""Anyone may read these. upstream: the role system:public-info-viewer"""
+from verger.store.request import MASTERS, Attributes, User
 
 
 class Decision(NamedTuple):
@@ -17,6 +15,18 @@ class Decision(NamedTuple):
 
     allowed: bool
     reason: str = ""
+    error: str = ""
+    """What kept the authorizer from seeing everything; it may have allowed more."""
+
+
+class PolicyRule(NamedTuple):
+    """What somebody may do, as roles say it."""
+
+    verbs: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
 
 
 class Authorizer(Protocol):
@@ -25,18 +35,41 @@ class Authorizer(Protocol):
     def decide(self, attributes: Attributes) -> Decision:
         """Whether the user may do that."""
 
+    def rules(self, user: User, namespace: str) -> tuple[Sequence[PolicyRule], str]:
+        """All that the user may do in a namespace, and what kept the authorizer from seeing everything."""
 
-class MastersOnly:
-    """Administrators may do everything; others may ask for health and version, and for nothing else."""
+
+_EVERYTHING = (PolicyRule(("*",), ("*",), ("*",)), PolicyRule(("*",), urls=("*",)))
+
+
+class Masters:
+    """Administrators may do everything, whatever the policy says: nobody can lock himself out."""
+
+    def __init__(self, others: Authorizer) -> None:
+        self._others = others
 
     def decide(self, attributes: Attributes) -> Decision:
-        """Whether the user is an administrator, or the path is public."""
+        """Allows administrators, and asks about everybody else."""
         if MASTERS in attributes.user.groups:
             return Decision(True)
-        if attributes.kind is None and attributes.verb == "get":
-            path = attributes.path
-            return Decision(any(path == p or path.startswith(f"{p}/") for p in PUBLIC_PATHS))
-        return Decision(False)
+        return self._others.decide(attributes)
+
+    def rules(self, user: User, namespace: str) -> tuple[Sequence[PolicyRule], str]:
+        """Everything for administrators, and what the policy says of others."""
+        found, error = self._others.rules(user, namespace)
+        return ([*_EVERYTHING, *found] if MASTERS in user.groups else found), error
+
+
+class AlwaysAllow:
+    """Everybody may do everything: for tests that are about something else."""
+
+    def decide(self, attributes: Attributes) -> Decision:
+        """Allows it."""
+        return Decision(True)
+
+    def rules(self, user: User, namespace: str) -> tuple[Sequence[PolicyRule], str]:
+        """Everything."""
+        return _EVERYTHING, ""
 
 
 def _escaped(text: str) -> str:
@@ -45,12 +78,14 @@ def _escaped(text: str) -> str:
 
 def forbidden(attributes: Attributes, reason: str = "") -> Forbidden:
     """The refusal of a request."""
-    user, verb, kind = attributes.user.name, attributes.verb, attributes.kind
+    user, verb, group = attributes.user.name, attributes.verb, attributes.group
     suffix = f": {reason}" if reason else ""
-    if kind is None:
+    plural = attributes.resource
+    if not plural:
         message = _escaped(f'forbidden: User "{user}" cannot {verb} path "{attributes.path}"')
         return Forbidden(message + suffix, {})
-    what = kind.plural + (f"/{attributes.subresource}" if attributes.subresource else "")
+    qualified = f"{plural}.{group}" if group else plural
+    what = plural + (f"/{attributes.subresource}" if attributes.subresource else "")
     where = (
         f'in the namespace "{attributes.namespace}"'
         if attributes.namespace
@@ -58,11 +93,10 @@ def forbidden(attributes: Attributes, reason: str = "") -> Forbidden:
     )
     named = f' "{attributes.name}"' if attributes.name else ""
     message = _escaped(
-        f'{kind.resource}{named} is forbidden: User "{user}" cannot {verb} resource "{what}" in API group '
-        f'"{kind.group}" {where}'
+        f'{qualified}{named} is forbidden: User "{user}" cannot {verb} resource "{what}" in API group "{group}" {where}'
     )
     details: dict[str, object] = {"name": attributes.name} if attributes.name else {}
-    if kind.group:
-        details["group"] = kind.group
-    details["kind"] = kind.plural
+    if group:
+        details["group"] = group
+    details["kind"] = plural
     return Forbidden(message + suffix, details)

@@ -18,7 +18,7 @@ from verger.store.errors import (
     UnsupportedMediaType,
 )
 from verger.store.invalid import invalid, quote
-from verger.store.kinds import Kind
+from verger.store.kinds import Form, Kind
 from verger.store.objects import Object, thaw
 from verger.store.patches import (
     BadPatch,
@@ -53,17 +53,17 @@ class Fitter:
         self._decoder = Decoder(schemas)
 
     def body(
-        self, kind: Kind, obj: Object, request: WriteRequest, found: Sequence[str] = ()
+        self, form: Form, obj: Object, request: WriteRequest, found: Sequence[str] = ()
     ) -> None:
         """Fits an object that came as the body of a create or update, in place.
 
         `found` is what the parser already complains of (duplicate keys). Raises BadRequest.
         """
-        given = obj.get("kind") or kind.kind
-        version = str(obj.get("apiVersion") or kind.api_version).rpartition("/")[2]
-        prefix = f'{given} in version "{version}" cannot be handled as a {kind.kind}: '
+        given = obj.get("kind") or form.kind
+        version = str(obj.get("apiVersion") or form.api_version).rpartition("/")[2]
+        prefix = f'{given} in version "{version}" cannot be handled as a {form.kind}: '
         try:
-            problems = [*found, *self._fit(kind, obj)]
+            problems = [*found, *self._fit(form, obj)]
         except Unfit as unfit:
             raise BadRequest(f"{prefix}{unfit}") from None
         if problems and request.field_validation == "Strict":
@@ -71,10 +71,10 @@ class Fitter:
         if request.field_validation == "Warn":
             request.warnings += problems
 
-    def _fit(self, kind: Kind, obj: Object) -> list[str]:
-        _check_type(kind, obj)
+    def _fit(self, form: Form, obj: Object) -> list[str]:
+        _check_type(form, obj)
         try:
-            unknown = self._decoder.decode(kind.type_name, obj)
+            unknown = self._decoder.decode(form.type_name, obj)
         except DecodeError as error:
             raise Unfit(str(error)) from None
         return [unknown_field(path) for path in unknown]
@@ -126,7 +126,7 @@ class Fitter:
             raise refuse("the patched document is no object")
         obj = thaw(result)
         try:
-            problems = self._fit(kind, obj)
+            problems = self._fit(kind.form(), obj)
         except Unfit as unfit:
             raise refuse(str(unfit)) from None
         if problems and request.field_validation == "Strict":
@@ -136,23 +136,23 @@ class Fitter:
         return obj
 
 
-def _check_type(kind: Kind, obj: Mapping[str, Any]) -> None:
+def _check_type(form: Form, obj: Mapping[str, Any]) -> None:
     """Whether the object says that it is of the kind; saying nothing is saying yes. Raises Unfit."""
-    given = obj.get("kind") or kind.kind
-    api_version = obj.get("apiVersion") or kind.api_version
-    if given == kind.kind and api_version == kind.api_version:
+    given = obj.get("kind") or form.kind
+    api_version = obj.get("apiVersion") or form.api_version
+    if given == form.kind and api_version == form.api_version:
         return
     if not isinstance(given, str) or not isinstance(api_version, str):
         raise Unfit(
             "couldn't get version/kind; json parse error: kind and apiVersion must be strings"
         )
     group, _, version = api_version.rpartition("/")
-    if (given == kind.kind and group == kind.group) or version != kind.version:
+    if (given == form.kind and group == form.group) or version != form.version:
         raise Unfit(
             f'no kind {quote(given)} is registered for version {quote(api_version)} in scheme "verger"'
         )
-    internal = kind.group.split(".")[0] or "core"
-    raise Unfit(f"converting ({version}.{given}) to ({internal}.{kind.kind}): unknown conversion")
+    internal = form.group.split(".")[0] or "core"
+    raise Unfit(f"converting ({version}.{given}) to ({internal}.{form.kind}): unknown conversion")
 
 
 def _api_error(error: PatchError) -> ApiError:

@@ -15,6 +15,21 @@ from verger.store.rules.events import from_core, to_core
 from verger.store.schemas import Schemas, load
 
 
+class Form(NamedTuple):
+    """The sort of object that a body is, in its version."""
+
+    group: str
+    version: str
+    kind: str
+    type_name: str
+    """Its type in the schemas."""
+
+    @property
+    def api_version(self) -> str:
+        """Group and version as objects state them."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+
 class Subresource(NamedTuple):
     """A part of an object, or an action on it, with a path of its own. The kind is that of its body."""
 
@@ -59,6 +74,7 @@ class Kind:
     """The kind of a list of it."""
     storage: "Kind" = field(init=False)
     """The kind as which its objects are stored."""
+    _form: Form = field(init=False)
     stored: bool = field(init=False)
     """Whether its objects are kept at all; reviews are only answered."""
 
@@ -69,8 +85,20 @@ class Kind:
         derive("api_version", f"{self.group}/{self.version}" if self.group else self.version)
         derive("resource", f"{self.plural}.{self.group}" if self.group else self.plural)
         derive("list_kind", f"{self.kind}List")
+        derive("_form", Form(self.group, self.version, self.kind, self.type_name))
         derive("storage", self.view.stored_as if self.view else self)
         derive("stored", "get" in self.verbs and "create" in self.verbs)
+
+    def form(self, subresource: str = "") -> Form:
+        """What the body of a write of this kind, or of one of its parts, has to be."""
+        if subresource:
+            part = self.subresources[subresource]
+            if (part.kind, part.group or self.group) != (self.kind, self.group):
+                version = part.version or self.version
+                package = part.group.partition(".")[0] or "core"
+                name = f"io.k8s.api.{package}.{version}.{part.kind}"
+                return Form(part.group, version, part.kind, name)
+        return self._form
 
     @property
     def storage_version_hash(self) -> str:

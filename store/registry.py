@@ -59,6 +59,10 @@ _MODIFIED: Final = (
     "the object has been modified; please apply your changes to the latest version and try again"
 )
 
+_OTHER_NAMESPACE: Final = (
+    "the namespace of the provided object does not match the namespace sent on the request"
+)
+
 Change = Callable[[Mapping[str, Any]], Object]
 """Works out the object that is wanted from the one that is there (in the kind's own form). Pure: it may run again."""
 
@@ -138,19 +142,19 @@ class Registry:
     @staticmethod
     def _check_new(given: Mapping[str, Any], namespace: str) -> None:
         if (stated := given.get("namespace")) and stated != namespace:
-            raise BadRequest(
-                "the namespace of the provided object does not match the namespace sent on the request"
-            )
+            raise BadRequest(_OTHER_NAMESPACE)
         if parse_update_revision(given.get("resourceVersion") or ""):
             raise UnreasonedError("resourceVersion should not be set on objects to be created")
 
     async def _create_named(
         self, kind: Kind, namespace: str, name: str, obj: Object, request: WriteRequest
     ) -> Row:
-        attributes = Attributes(request.user, "create", kind, namespace, name)
-        self._lifecycle.check_create(attributes)
         stored = kind.storage
         given = meta(obj)
+        # upstream: admission runs before a name is made up
+        known = given.get("name") or given.get("generateName") or "Unknown"
+        attributes = Attributes(request.user, "create", kind, namespace, known)
+        self._lifecycle.check_create(attributes)
         new = with_type(
             stored.api_version, stored.kind, kind.view.to_stored(obj) if kind.view else obj
         )
@@ -190,6 +194,15 @@ class Registry:
                 f'{prefix}{kind.resource} "{name}" already exists', details_of(kind, name)
             )
 
+    def check_posting(
+        self, kind: Kind, namespace: str, name: str, obj: Object, request: WriteRequest
+    ) -> None:
+        """Whether something that is only answered may be asked in that namespace. Raises BadRequest, NotFound, Forbidden."""
+        stated = meta(obj).get("namespace")
+        if stated and stated != namespace:
+            raise BadRequest(_OTHER_NAMESPACE)
+        self._lifecycle.check_create(Attributes(request.user, "create", kind, namespace, name))
+
     # Update
 
     async def update(
@@ -213,9 +226,7 @@ class Registry:
                 f"the name of the object ({stated}) does not match the name on the URL ({name})"
             )
         if (stated := given.get("namespace") or "") and stated != namespace:
-            raise BadRequest(
-                "the namespace of the provided object does not match the namespace sent on the request"
-            )
+            raise BadRequest(_OTHER_NAMESPACE)
         stored = kind.storage
         revision = parse_update_revision(given.get("resourceVersion") or "")
         row = self.backend.get(stored.resource, key_of(namespace, name))
@@ -314,9 +325,7 @@ class Registry:
                 f"the name of the object ({stated}) does not match the name on the URL ({name})"
             )
         if (given.get("namespace") or namespace) != namespace:
-            raise BadRequest(
-                "the namespace of the provided object does not match the namespace sent on the request"
-            )
+            raise BadRequest(_OTHER_NAMESPACE)
 
     @staticmethod
     def _merge_update(

@@ -1,11 +1,11 @@
 """Who asks for what: shared by authentication, authorization, admission and the registry."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
-from verger.store.kinds import Kind
+from verger.store.kinds import Form, Kind
 from verger.store.selectors import ANY_FIELD, EVERYTHING, FieldSelector, LabelSelector
 
 
@@ -25,7 +25,8 @@ AUTHENTICATED: Final = "system:authenticated"
 class Attributes(NamedTuple):
     """What a request is about, as authorization and admission see it.
 
-    `kind` is None for a path that is not a resource's; then `path` and `verb` (the method in lower case) count.
+    A request is about a resource, or about a path: then `path` and `verb` (the method in lower case) count. A resource
+    that is served is named by its kind, one that is not (in an access review, say) by its group and plural.
     """
 
     user: User
@@ -35,6 +36,18 @@ class Attributes(NamedTuple):
     name: str = ""
     subresource: str = ""
     path: str = ""
+    other_group: str = ""
+    other_resource: str = ""
+
+    @property
+    def group(self) -> str:
+        """The group of the resource."""
+        return self.kind.group if self.kind is not None else self.other_group
+
+    @property
+    def resource(self) -> str:
+        """The plural of the resource, empty when the request is about a path."""
+        return self.kind.plural if self.kind is not None else self.other_resource
 
 
 FieldValidation = Literal["Ignore", "Warn", "Strict"]
@@ -50,6 +63,21 @@ class WriteRequest:
     field_validation: FieldValidation = "Warn"
     warnings: list[str] = field(default_factory=list)
     """Filled by whoever finds something; the client gets them even when the write succeeds."""
+
+
+class Posting(NamedTuple):
+    """A create of something that is answered and not stored: a review, a token, an eviction."""
+
+    form: Form
+    """What the body is."""
+    namespace: str
+    name: str
+    """Of the object whose part it is posted to; empty for a review."""
+    obj: dict[str, Any]
+    request: WriteRequest
+
+
+Answerer = Callable[[Posting], Awaitable[Mapping[str, Any]]]
 
 
 class ListOptions(NamedTuple):

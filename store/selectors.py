@@ -4,7 +4,7 @@ An empty selector selects everything. Parse errors are `SelectorError`, with ups
 """
 
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from verger.store import names
 from verger.store.invalid import invalid, quote
@@ -207,6 +207,32 @@ class _LabelParser:
 def parse_labels(text: str) -> LabelSelector:
     """The label selector of a query parameter. Raises SelectorError."""
     return LabelSelector(_LabelParser(text).parse()) if text else EVERYTHING
+
+
+_OPERATORS_IN_OBJECTS: Final[Mapping[str, Operator]] = {
+    "In": "in",
+    "NotIn": "notin",
+    "Exists": "exists",
+    "DoesNotExist": "!",
+}
+
+
+def selector_of(selector: Mapping[str, Any]) -> LabelSelector:
+    """The selector that an object holds: `matchLabels` and `matchExpressions`. Raises SelectorError."""
+    requirements = [
+        Requirement(key, "=", (value,))
+        for key, value in (selector.get("matchLabels") or {}).items()
+    ]
+    for item in selector.get("matchExpressions") or ():
+        operator = _OPERATORS_IN_OBJECTS.get(item.get("operator") or "")
+        if operator is None:
+            raise SelectorError(
+                f"{quote(str(item.get('operator')))} is not a valid label selector operator"
+            )
+        requirements.append(
+            Requirement(item.get("key") or "", operator, tuple(item.get("values") or ()))
+        )
+    return LabelSelector(tuple(requirements))
 
 
 class FieldSelector(NamedTuple):

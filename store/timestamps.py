@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
+_DATE = re.compile(r"\d{4}-\d\d-\d\d").fullmatch
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ").fullmatch
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(Z|([+-])(\d\d):(\d\d))"
@@ -16,6 +17,7 @@ _MICRO = re.compile(
 TIME_LAYOUT: Final = "2006-01-02T15:04:05Z07:00"
 MICRO_LAYOUT: Final = "2006-01-02T15:04:05.000000Z07:00"
 _ELEMENT = re.compile(r"2006|01|02|15|04|05|\.000000|Z07:00|.")
+_UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _RANGES: Final = {
     "01": (1, 12, "month"),
     "02": (1, 31, "day"),
@@ -34,6 +36,21 @@ def format_time(seconds: float) -> str:
 def _format_second(second: int) -> str:
     # Writes come many in a second, and all of them ask.
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def format_date(seconds: float) -> str:
+    """The day, in UTC, as `2026-01-31`."""
+    return format_time(seconds)[:10]
+
+
+def parse_date(text: str) -> float | None:
+    """The beginning of a day in seconds since the epoch, None when the text is no day."""
+    if not _DATE(text):
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
 
 
 def format_micro(seconds: float) -> str:
@@ -114,3 +131,24 @@ def _complaint(text: str, layout: str) -> str:
     if at < len(text):
         return f'parsing time "{text}": extra text: "{text[at:]}"'
     return f'parsing time "{text}": day out of range'
+
+
+def parse_duration(text: str) -> float | None:
+    """A Go duration such as `1m30s` in seconds, None when it is not one."""
+    rest = text.lstrip("+-") if text[:1] in "+-" else text
+    if rest == "0":
+        return 0.0
+    total, number = 0.0, ""
+    while rest:
+        if rest[0].isdigit() or rest[0] == ".":
+            number += rest[0]
+            rest = rest[1:]
+            continue
+        unit = next(
+            (u for u in ("ns", "us", "µs", "ms", "s", "m", "h") if rest.startswith(u)), None
+        )
+        if unit is None or not number.strip(".") or number.count(".") > 1:
+            return None
+        total += float(number) * _UNITS[unit]
+        rest, number = rest[len(unit) :], ""
+    return None if number or not text else total

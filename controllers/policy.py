@@ -1,0 +1,104 @@
+"""The default roles and bindings are there, and have what they should have.
+
+At the start of a plane they are made before anybody is served; this controller mends what happens to them later. A
+deleted one comes back, a rule or subject that was taken out is put in again, and whatever somebody has added stays.
+
+upstream does this only when an API server starts: plugin/pkg/auth/authorizer/rbac/bootstrappolicy
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from verger.controllers.reconcile import DONE, Enqueue, Object, Result, Subscriber
+from verger.identity.policy import GROUP_VERSION, defaults, is_of_another_role, is_protected, mended
+from verger.store.client import Client
+from verger.store.errors import AlreadyExists, Conflict, NotFound
+from verger.store.kinds import Kind, Kinds
+from verger.store.objects import name_of, namespace_of, uid_of
+from verger.watch.cache import Change
+from verger.watch.workqueue import BACKOFF_CAP
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+KINDS: Final = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+
+
+class Key(NamedTuple):
+    """One of the defaults."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        where = f"{self.namespace}/" if self.namespace else ""
+        return f"{self.kind} {where}{self.name}"
+
+
+@dataclass(slots=True)
+class BootstrapPolicy:
+    """Keys are the defaults that were changed."""
+
+    client: Client
+    kinds: Kinds
+    log: "FilteringBoundLogger"
+    name: str = "bootstrap-policy-controller"
+    workers: int = 1
+    backoff_cap: float = BACKOFF_CAP
+
+    def subscribe(self, subscriber: Subscriber, enqueue: Enqueue[Key]) -> None:
+        """Roles and bindings; and all defaults once, for those that have gone meanwhile."""
+        known = defaults()
+
+        for name in KINDS:
+
+            def changed(change: Change[Object], kind: str = name) -> None:
+                obj = change.new or change.old
+                if obj is None:
+                    return
+                key = Key(kind, namespace_of(obj), name_of(obj))
+                if key in known:
+                    enqueue(key)
+
+            subscriber.follow(self._kind(name), changed)
+        for key in known:
+            enqueue(Key(*key))
+
+    def _kind(self, name: str) -> Kind:
+        kind = self.kinds.get(*GROUP_VERSION, name)
+        if kind is None:
+            raise LookupError(f"{name} is not served")
+        return kind
+
+    async def reconcile(self, key: Key) -> Result:
+        """Makes or mends one of them."""
+        default, kind = defaults()[key], self._kind(key.kind)
+        try:
+            live = await self.client.get(kind, key.name, key.namespace)
+        except NotFound:
+            await self._create(kind, key)
+            return DONE
+        if not is_protected(live) and is_of_another_role(default, live):
+            try:
+                await self.client.delete(kind, key.name, key.namespace, uid=uid_of(live))
+            except (NotFound, Conflict):
+                return DONE  # its change has its own key
+            await self._create(kind, key)
+            return DONE
+        better = mended(default, live)
+        if better is None:
+            return DONE
+        try:
+            await self.client.update(kind, better)
+        except (NotFound, Conflict):
+            return DONE
+        self.log.info("mended", kind=key.kind, namespace=key.namespace, name=key.name)
+        return DONE
+
+    async def _create(self, kind: Kind, key: Key) -> None:
+        try:
+            await self.client.create(kind, defaults()[key].object)
+        except AlreadyExists:
+            return
+        self.log.info("restored", kind=key.kind, namespace=key.namespace, name=key.name)
