@@ -6,16 +6,23 @@ deleted one comes back, a rule or subject that was taken out is put in again, an
 upstream does this only when an API server starts: plugin/pkg/auth/authorizer/rbac/bootstrappolicy
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from verger.controllers.reconcile import DONE, Enqueue, Object, Result, Subscriber
-from verger.identity.policy import GROUP_VERSION, defaults, is_of_another_role, is_protected, mended
+from verger.identity.policy import (
+    GROUP_VERSION,
+    Default,
+    defaults,
+    is_of_another_role,
+    is_protected,
+    mended,
+)
 from verger.store.client import Client
 from verger.store.errors import AlreadyExists, Conflict, NotFound
 from verger.store.kinds import Kind, Kinds
-from verger.store.objects import name_of, namespace_of, uid_of
-from verger.watch.cache import Change
+from verger.store.objects import key_of, split_key, uid_of
+from verger.watch.cache import Cache, Change
 from verger.watch.workqueue import BACKOFF_CAP
 
 if TYPE_CHECKING:
@@ -36,9 +43,17 @@ class Key(NamedTuple):
         return f"{self.kind} {where}{self.name}"
 
 
+ALL: Final = Key("", "", "")
+"""Stands for those that are not there, and of which nobody can hear therefore."""
+
+
+def _deviates(default: Default, obj: Object) -> bool:
+    return is_of_another_role(default, obj) or mended(default, obj) is not None
+
+
 @dataclass(slots=True)
 class BootstrapPolicy:
-    """Keys are the defaults that were changed."""
+    """Keys are the defaults that are not as they should be."""
 
     client: Client
     kinds: Kinds
@@ -46,24 +61,23 @@ class BootstrapPolicy:
     name: str = "bootstrap-policy-controller"
     workers: int = 1
     backoff_cap: float = BACKOFF_CAP
+    _caches: dict[str, Cache[Object]] = field(default_factory=dict, init=False)
 
     def subscribe(self, subscriber: Subscriber, enqueue: Enqueue[Key]) -> None:
-        """Roles and bindings; and all defaults once, for those that have gone meanwhile."""
+        """Roles and bindings that are not as they should be; and a look at the beginning which of them are missing."""
         known = defaults()
+        self._caches = {}
 
         for name in KINDS:
 
             def changed(change: Change[Object], kind: str = name) -> None:
-                obj = change.new or change.old
-                if obj is None:
-                    return
-                key = Key(kind, namespace_of(obj), name_of(obj))
-                if key in known:
+                key = Key(kind, *split_key(change.key))
+                default = known.get(key)
+                if default is not None and (change.new is None or _deviates(default, change.new)):
                     enqueue(key)
 
-            subscriber.follow(self._kind(name), changed)
-        for key in known:
-            enqueue(Key(*key))
+            self._caches[name] = subscriber.follow(self._kind(name), changed)
+        enqueue(ALL)
 
     def _kind(self, name: str) -> Kind:
         kind = self.kinds.get(*GROUP_VERSION, name)
@@ -73,6 +87,11 @@ class BootstrapPolicy:
 
     async def reconcile(self, key: Key) -> Result:
         """Makes or mends one of them."""
+        if key == ALL:
+            for each in defaults().values():
+                if self._caches[each.kind].get(key_of(each.namespace, each.name)) is None:
+                    await self._create(self._kind(each.kind), Key(*each[:3]))
+            return DONE
         default, kind = defaults()[key], self._kind(key.kind)
         try:
             live = await self.client.get(kind, key.name, key.namespace)

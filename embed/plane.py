@@ -49,7 +49,7 @@ from verger.identity.issue import MAX_SECONDS, TokenIssuer
 from verger.identity.keyfiles import KeyFileError, KeyFiles
 from verger.identity.keys import KeyRing
 from verger.identity.oidc import Issuer
-from verger.identity.policy import GROUP_VERSION, defaults
+from verger.identity.policy import seed
 from verger.identity.rbac import Policy, Rbac
 from verger.identity.usage import LegacyUses
 from verger.identity.validate import StoreLookup
@@ -93,6 +93,10 @@ _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the add
 
 class StartError(Exception):
     """The plane cannot start with these options; the message says what to change."""
+
+
+class _Interrupted(Exception):
+    """The plane is to stop before it has started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,11 +262,12 @@ class ControlPlane:
     # Start and stop
 
     async def _run(self, started: "asyncio.Future[None]") -> None:
-        async with contextlib.AsyncExitStack() as running:
-            for part in self._parts():
-                await running.enter_async_context(part)
-            started.set_result(None)
-            await self._stopping.wait()
+        with contextlib.suppress(_Interrupted):
+            async with contextlib.AsyncExitStack() as running:
+                for part in self._parts():
+                    await running.enter_async_context(part)
+                started.set_result(None)
+                await self._stopping.wait()
 
     def _parts(self) -> list[AbstractAsyncContextManager[None]]:
         """In this order everything starts; in the opposite one it stops."""
@@ -289,7 +294,7 @@ class ControlPlane:
         """Everything that is no task: keys, store, rules, controllers at rest."""
         self._world = _build(self.options, self._clock, self._log, self._is_ready, lambda: self.url)
         await self._ensure_system_namespaces()
-        await self._ensure_policy()
+        seed(self._world.registry.backend, self._clock.time())
         try:
             yield
         finally:
@@ -380,15 +385,6 @@ class ControlPlane:
             with contextlib.suppress(AlreadyExists):
                 await client.create(kind, {"metadata": {"name": name}})
 
-    async def _ensure_policy(self) -> None:
-        """The default roles and bindings, before anybody asks what he may do."""
-        client = self.client
-        for default in defaults().values():
-            kind = self.kinds.get(*GROUP_VERSION, default.kind)
-            if kind is not None:
-                with contextlib.suppress(AlreadyExists):
-                    await client.create(kind, default.object)
-
     async def _keep_keys(self) -> None:
         files = self._started().key_files
         while True:
@@ -419,6 +415,8 @@ class ControlPlane:
             for task in (settled, stopping):
                 task.cancel()
             await asyncio.wait([settled, stopping])
+            if self._stopping.is_set():
+                raise _Interrupted
             yield
 
     @asynccontextmanager

@@ -14,7 +14,17 @@ from typing import Any, Final, NamedTuple
 import orjson
 from verger.identity.escalation import uncovered
 from verger.identity.rbac import GROUP, compile_rule
-from verger.store.objects import Object, annotations_of, labels_of, meta
+from verger.store.backend import Backend
+from verger.store.objects import (
+    Object,
+    annotations_of,
+    key_of,
+    labels_of,
+    meta,
+    new_meta,
+    with_type,
+)
+from verger.store.timestamps import format_time
 
 LABEL: Final = "kubernetes.io/bootstrapping"
 LABEL_VALUE: Final = "rbac-defaults"
@@ -47,6 +57,23 @@ def defaults() -> Mapping[tuple[str, str, str], Default]:
     return out
 
 
+def seed(backend: Backend, now: float) -> None:
+    """Puts all of them into a store that is empty yet.
+
+    They go past the rules of writing: they are known to be good, and there is nobody yet who could object.
+    """
+    for default in defaults().values():
+        metadata = new_meta(
+            meta(default.object),
+            name=default.name,
+            namespace=default.namespace,
+            created=format_time(now),
+        )
+        obj = with_type(f"{GROUP}/v1", default.kind, {**default.object, "metadata": metadata})
+        key = key_of(default.namespace, default.name)
+        backend.put(f"{default.kind.lower()}s.{GROUP}", key, obj, expected=0)
+
+
 def is_protected(obj: Mapping[str, Any]) -> bool:
     """Whether somebody has said that he looks after the object himself."""
     return annotations_of(obj).get(AUTOUPDATE) == "false"
@@ -60,9 +87,9 @@ def is_of_another_role(default: Default, obj: Mapping[str, Any]) -> bool:
 
 def mended(default: Default, obj: Mapping[str, Any]) -> Object | None:
     """The object with what it lacks, None when it lacks nothing."""
-    if is_protected(obj):
-        return None
     wanted = default.object
+    if is_protected(obj) or _same(wanted, obj):
+        return None
     metadata = {
         **meta(obj),
         # What is there wins, also where it differs.

@@ -138,7 +138,9 @@ class Policy:
         self._backend = backend
         self._cursors: dict[str, Cursor[Row]] = {}
         self._revision = -1
-        self._roles: dict[RoleKey, tuple[Rule, ...]] = {}
+        self._roles: dict[RoleKey, Sequence[Mapping[str, Any]]] = {}
+        self._compiled: dict[RoleKey, tuple[Rule, ...]] = {}
+        """The rules of roles that somebody has been asked about: most never are."""
         self._grants: dict[tuple[str, Subject], dict[str, list[Grant]]] = {}
         """(namespace or nothing, subject) -> key of the binding -> what it gives."""
         self._bound: dict[tuple[str, str], list[tuple[str, Subject]]] = {}
@@ -155,12 +157,18 @@ class Policy:
     def role(self, grant: Grant) -> tuple[Rule, ...] | None:
         """The rules of the role that was given, None when there is no such role."""
         where = grant.namespace if grant.role_kind == "Role" else ""
-        return self._roles.get((where, grant.role))
+        return self._rules((where, grant.role))
 
     def rules_of(self, kind: str, namespace: str, name: str) -> tuple[Rule, ...] | None:
         """The rules of a Role or ClusterRole, None when there is no such role."""
         self._catch_up()
-        return self._roles.get((namespace if kind == "Role" else "", name))
+        return self._rules((namespace if kind == "Role" else "", name))
+
+    def _rules(self, key: RoleKey) -> tuple[Rule, ...] | None:
+        compiled = self._compiled.get(key)
+        if compiled is None and (rules := self._roles.get(key)) is not None:
+            compiled = self._compiled[key] = tuple(compile_rule(rule) for rule in rules)
+        return compiled
 
     def _given(self, where: str, subject: Subject) -> Iterator[Grant]:
         for grants in self._grants.get((where, subject), {}).values():
@@ -189,6 +197,7 @@ class Policy:
         for cursor in self._cursors.values():
             cursor.close()
         self._roles.clear()
+        self._compiled.clear()
         self._grants.clear()
         self._bound.clear()
         for resource in _RESOURCES:
@@ -200,8 +209,7 @@ class Policy:
     def _learn(self, resource: str, row: Row) -> None:
         obj, name = row.object, row.object["metadata"]["name"]
         if resource in (ROLES, CLUSTER_ROLES):
-            rules = tuple(compile_rule(rule) for rule in obj.get("rules") or ())
-            self._roles[row.namespace, name] = rules
+            self._roles[row.namespace, name] = obj.get("rules") or ()
             return
         role = obj.get("roleRef") or {}
         places: list[tuple[str, Subject]] = []
@@ -216,7 +224,9 @@ class Policy:
 
     def _forget(self, resource: str, row: Row) -> None:
         if resource in (ROLES, CLUSTER_ROLES):
-            self._roles.pop((row.namespace, row.object["metadata"]["name"]), None)
+            key = (row.namespace, row.object["metadata"]["name"])
+            self._roles.pop(key, None)
+            self._compiled.pop(key, None)
             return
         for place in self._bound.pop((resource, row.key), ()):
             grants = self._grants.get(place)

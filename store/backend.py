@@ -43,7 +43,8 @@ class Row:
         self.revision = revision
         self.older = older
         self.deleted = deleted
-        self.data = encode(obj)
+        # orjson leaves its results in buffers of 4 KiB at least; a copy is as long as it is. Most objects are short.
+        self.data = bytes(memoryview(encode(obj)))
         """The object as compact JSON, encoded once for all who read it."""
         self.views: dict[Any, Any] | None = None
         """Other representations, made on first use by whoever needs them."""

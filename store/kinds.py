@@ -4,6 +4,7 @@ A kind that shows the objects of another one (events.k8s.io's Event is core's) n
 """
 
 import base64
+import functools
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -201,11 +202,14 @@ class Kinds:
 
 def built_in(schemas: Schemas | None = None) -> Kinds:
     """The kinds that every plane serves."""
-    rows = {
-        (row["group"], row["version"], row["plural"]): row
-        for row in (schemas or load()).resources()
-    }
+    return Kinds(_built_in(schemas or load()))
+
+
+@functools.cache
+def _built_in(schemas: Schemas) -> tuple[Kind, ...]:
+    # Kinds do not change: planes share them, only which ones they serve is theirs.
+    rows = {(row["group"], row["version"], row["plural"]): row for row in schemas.resources()}
     kinds = {key: _kind(row, None) for key, row in rows.items() if key not in _VIEWS}
     for key, (stored, to_stored, from_stored) in _VIEWS.items():
         kinds[key] = _kind(rows[key], View(kinds[stored], to_stored, from_stored))
-    return Kinds(kinds[key] for key in rows)
+    return tuple(kinds[key] for key in rows)

@@ -254,6 +254,8 @@ ANY_FIELD: Final = FieldSelector()
 
 def parse_fields(text: str) -> FieldSelector:
     """The field selector of a query parameter. Empty terms are ignored. Raises SelectorError."""
+    if not text:
+        return ANY_FIELD
     terms = []
     for term in _split_terms(text):
         if not term:
