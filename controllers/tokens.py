@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from verger.controllers.reconcile import DONE, Enqueue, Object, Result, Subscriber
 from verger.controllers.recorder import Recorder
-from verger.identity.keys import KeyRing
+from verger.identity.keyring import KeyRing
 from verger.identity.tokens import legacy_claims, says
 from verger.store.admission import TERMINATING_CAUSE
 from verger.store.client import Client

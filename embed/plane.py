@@ -46,8 +46,7 @@ from verger.identity.authz import AlwaysAllow, Authorizer, Masters
 from verger.identity.certificates import Authority, server_context
 from verger.identity.escalation import EscalationCheck
 from verger.identity.issue import MAX_SECONDS, TokenIssuer
-from verger.identity.keyfiles import KeyFileError, KeyFiles
-from verger.identity.keys import KeyRing
+from verger.identity.keyring import KeyFileError, KeyFiles, KeyRing
 from verger.identity.oidc import Issuer
 from verger.identity.policy import seed
 from verger.identity.rbac import Policy, Rbac

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from verger.identity.keys import KeyRing
+from verger.identity.keyring import KeyRing
 from verger.identity.tokens import LEGACY_ISSUER, Claims, TokenError, check_audiences, verify
 from verger.identity.validate import Lookup, MarkedInvalid, Proven, validate
 from verger.store.errors import Unauthorized

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
-from verger.identity.keys import KeyRing
+from verger.identity.keyring import KeyRing
 from verger.identity.tokens import Reference, bound_claims
 from verger.identity.validate import Lookup
 from verger.store.errors import BadRequest, Conflict, Invalid, NotFound

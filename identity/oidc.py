@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import orjson
-from verger.identity.keys import KeyRing
+from verger.identity.keys import KeySet
 
 DISCOVERY_PATH: Final = "/.well-known/openid-configuration"
 JWKS_PATH: Final = "/openid/v1/jwks"
@@ -50,7 +50,7 @@ def check_jwks_uri(uri: str) -> None:
         raise InvalidIssuer(f"jwksURI requires https scheme, parsed as: {uri}")
 
 
-def discovery(issuer: str, jwks_uri: str, keys: KeyRing) -> Published:
+def discovery(issuer: str, jwks_uri: str, keys: KeySet) -> Published:
     """The document that says what the issuer does. Raises InvalidIssuer."""
     check_issuer(issuer)
     check_jwks_uri(jwks_uri)
@@ -64,7 +64,7 @@ def discovery(issuer: str, jwks_uri: str, keys: KeyRing) -> Published:
     return Published(orjson.dumps(document), DISCOVERY_TYPE)
 
 
-def key_set(keys: KeyRing) -> Published:
+def key_set(keys: KeySet) -> Published:
     """The public keys."""
     return Published(orjson.dumps(keys.jwks()), JWKS_TYPE)
 
@@ -72,7 +72,7 @@ def key_set(keys: KeyRing) -> Published:
 class Issuer:
     """Publishes the documents of a ring of keys, as the keys are now."""
 
-    def __init__(self, keys: KeyRing, issuer: str, jwks_uri: str = "") -> None:
+    def __init__(self, keys: KeySet, issuer: str, jwks_uri: str = "") -> None:
         self._keys = keys
         self._issuer = issuer
         self._jwks_uri = jwks_uri

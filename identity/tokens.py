@@ -16,7 +16,8 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
-from verger.identity.keys import KeyRing, SigningKey
+from verger.identity.keys import KeySet, VerifyingKey
+from verger.identity.signing import SigningKey
 from verger.store.invalid import quote
 
 LEGACY_ISSUER: Final = "kubernetes/serviceaccount"
@@ -134,7 +135,7 @@ def says(token: str, claims: dict[str, object], key: SigningKey) -> bool:
     since that key may still be accepted where the token is used.
     """
     try:
-        header, payload = _header(token), _payload(token)
+        header, payload = header_of(token), payload_of(token)
     except NotOurs:
         return False
     if payload != claims:
@@ -142,7 +143,7 @@ def says(token: str, claims: dict[str, object], key: SigningKey) -> bool:
     if header.get("kid") != key.kid:
         return True
     try:
-        verify(token, keys=KeyRing(key), issuers=(LEGACY_ISSUER,))
+        verify(token, keys=KeySet([VerifyingKey.of(key.public_key)]), issuers=(LEGACY_ISSUER,))
     except TokenError:
         return False
     return True
@@ -151,14 +152,14 @@ def says(token: str, claims: dict[str, object], key: SigningKey) -> bool:
 # Verification
 
 
-def verify(token: str, *, keys: KeyRing, issuers: Collection[str]) -> Claims:
+def verify(token: str, *, keys: KeySet, issuers: Collection[str]) -> Claims:
     """What a token says, if one of the keys has signed it for one of the issuers. Raises TokenError.
 
     Nothing of the token is believed before its signature has been found good, except the issuer and the kid, which
     only say who is to look at it.
     """
-    header = _header(token)
-    issuer = _payload(token).get("iss")
+    header = header_of(token)
+    issuer = payload_of(token).get("iss")
     if not isinstance(issuer, str) or issuer not in issuers:
         raise NotOurs("invalid bearer token")
     if "crit" in header:
@@ -177,7 +178,7 @@ def verify(token: str, *, keys: KeyRing, issuers: Collection[str]) -> Claims:
             jws.decode(token, key=key.key, algorithms=[key.algorithm])
         except InvalidTokenError:
             continue
-        return _claims(_payload(token))
+        return _claims(payload_of(token))
     raise TokenError("invalid signature")
 
 
@@ -225,11 +226,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def _header(token: str) -> dict[str, Any]:
+def header_of(token: str) -> dict[str, Any]:
+    """What stands in front of the claims. Believe nothing of it. Raises NotOurs."""
     return _part(token, 0)
 
 
-def _payload(token: str) -> dict[str, Any]:
+def payload_of(token: str) -> dict[str, Any]:
+    """The claims, whoever may have written them. Raises NotOurs."""
     return _part(token, 1)
 
 

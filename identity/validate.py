@@ -76,6 +76,18 @@ def validate(claims: Claims, token: str, lookup: Lookup, now: float) -> Proven:
     return _bound(claims, lookup, now)
 
 
+def check_times(
+    not_before: int | None, expires: int | None, issued_at: int | None, *, now: float
+) -> None:
+    """Whether it is the time of a token; a token is good up to and including the edges. Raises TokenError."""
+    if not_before is not None and now + LEEWAY < not_before:
+        raise TokenError("service account token is not valid yet")
+    if expires is not None and now - LEEWAY > expires:
+        raise TokenError("service account token has expired")
+    if issued_at is not None and now + LEEWAY < issued_at:
+        raise TokenError("service account token is issued in the future")
+
+
 def _legacy(claims: Claims, token: str, lookup: Lookup) -> Proven:
     secret_name = claims.secret.name if claims.secret is not None else ""
     namespace, account = claims.namespace, claims.account
@@ -118,13 +130,7 @@ def _legacy(claims: Claims, token: str, lookup: Lookup) -> Proven:
 
 
 def _bound(claims: Claims, lookup: Lookup, now: float) -> Proven:
-    # upstream compares to the second, and a token is good up to and including the edge
-    if claims.not_before is not None and now + LEEWAY < claims.not_before:
-        raise TokenError("service account token is not valid yet")
-    if claims.expires is not None and now - LEEWAY > claims.expires:
-        raise TokenError("service account token has expired")
-    if claims.issued_at is not None and now + LEEWAY < claims.issued_at:
-        raise TokenError("service account token is issued in the future")
+    check_times(claims.not_before, claims.expires, claims.issued_at, now=now)
     namespace, account = claims.namespace, claims.account
     found = lookup.get("serviceaccounts", namespace, account.name)
     if found is None:

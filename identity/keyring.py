@@ -1,24 +1,70 @@
-"""The files that a key ring is made from, and what happens when they change.
+"""The keys of an issuer, and the files that they come from.
 
-A change is taken as a whole or not at all: when one of the files cannot be read any more, all keys stay as they are,
-and whoever asked for the change hears which file it was and why.
+A change is taken as a whole or not at all: no request sees half of it, and when one of the files cannot be read any
+more all keys stay as they are.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from verger.identity.keys import (
-    InvalidKey,
-    KeyRing,
-    SigningKey,
-    VerifyingKey,
-    load_verifying_keys,
-)
+from verger.identity.keys import InvalidKey, KeySet, VerifyingKey, load_verifying_keys
+from verger.identity.signing import SigningKey
 
 SIGNING_FLAG: Final = "--service-account-signing-key-file"
 PRIVATE_FLAG: Final = "--service-account-private-key-file"
 PUBLIC_FLAG: Final = "--service-account-key-file"
+
+
+class KeyRing(KeySet):
+    """The keys of an issuer: the first signs, all verify.
+
+    A change replaces everything in one step, so that no request sees half of it.
+    """
+
+    def __init__(
+        self,
+        signing: SigningKey,
+        others: Sequence[VerifyingKey] = (),
+        *,
+        legacy: SigningKey | None = None,
+    ) -> None:
+        self.generation = 0
+        """Grows with each change: what was derived from the keys before is out of date."""
+        self._set(signing, others, legacy)
+
+    def replace(
+        self,
+        signing: SigningKey,
+        others: Sequence[VerifyingKey] = (),
+        *,
+        legacy: SigningKey | None = None,
+    ) -> None:
+        """Puts other keys in place of these."""
+        before = {self.signing, self.legacy}
+        self._set(signing, others, legacy)
+        self.generation += 1
+        for key in before - {self.signing, self.legacy}:
+            key.retire()
+
+    def close(self) -> None:
+        """Lets the threads of the signing keys go."""
+        for key in {self.signing, self.legacy}:
+            key.close()
+
+    def _set(
+        self, signing: SigningKey, others: Sequence[VerifyingKey], legacy: SigningKey | None
+    ) -> None:
+        self.signing = signing
+        """Signs tokens that are asked for."""
+        self.legacy = legacy or signing
+        """Signs the tokens of Secrets."""
+        own = VerifyingKey.of(signing.public_key)
+        # The signing key comes first, and each key once.
+        first = {key.kid: key for key in reversed([own, *others])}
+        self._verifying = tuple(
+            first[kid] for kid in dict.fromkeys(key.kid for key in (own, *others))
+        )
 
 
 class KeyFileError(Exception):
