@@ -52,6 +52,10 @@ class ServeSettings:
         "projected",
         "projected: pods get a volume that asks for a token. secret: they get the token Secret of their account.",
     )
+    service_account_finalizer: bool = setting(
+        False,
+        "Whether pods receive the security context and the Secrets that annotations of their account name.",
+    )
     service_account_private_key_file: Path | None = setting(
         None,
         "PEM file with the RSA or EC key that signs tokens. Without one a P-256 key is made at start.",
@@ -140,6 +144,7 @@ class ServeSettings:
             controllers=tuple(item.strip() for item in self.controllers.split(",")),
             token_secrets=self.token_secrets,
             pod_tokens=self.pod_tokens,
+            account_finalizer=self.service_account_finalizer,
             private_key_file=self.service_account_private_key_file,
             signing_key_file=self.service_account_signing_key_file,
             key_files=self.service_account_key_file,

@@ -26,6 +26,7 @@ from verger.apiserver.metrics import Metrics
 from verger.apiserver.protobuf import Codec
 from verger.apiserver.reviews import Reviews
 from verger.apiserver.server import ApiServer
+from verger.controllers.account_finalizer import AccountPods
 from verger.controllers.aggregation import Aggregation
 from verger.controllers.garbage import Garbage
 from verger.controllers.manager import Manager, UnknownController, selected
@@ -45,6 +46,7 @@ from verger.identity.authn import Chain, ClientCertificate, ServiceAccountTokens
 from verger.identity.authz import AlwaysAllow, Authorizer, Masters
 from verger.identity.certificates import Authority, server_context
 from verger.identity.escalation import EscalationCheck
+from verger.identity.finalizer import AccountFinalizer
 from verger.identity.issue import MAX_SECONDS, TokenIssuer
 from verger.identity.keyring import KeyFileError, KeyFiles, KeyRing
 from verger.identity.oidc import Issuer
@@ -112,6 +114,8 @@ class PlaneOptions:
     """Whether every account gets a token Secret, or only those that a user creates are filled."""
     pod_tokens: Literal["projected", "secret"] = "projected"
     """Which volume gives pods their token: one that asks for it, or the token Secret of the account."""
+    account_finalizer: bool = False
+    """Whether pods receive the security context and the Secrets that annotations of their account name."""
     private_key_file: Path | None = None
     """PEM file with the RSA or EC key that signs tokens; without one a P-256 key is made."""
     signing_key_file: Path | None = None
@@ -498,9 +502,11 @@ def _build(
         Masters(Rbac(policy)) if options.authorization == "RBAC" else AlwaysAllow()
     )
     lookup = StoreLookup(backend)
+    decoder = Decoder(schemas)
     admission = Admission(
         [
             Accounts(lookup, clock, tokens=options.pod_tokens),
+            *([AccountFinalizer(lookup, decoder)] if options.account_finalizer else ()),
             EscalationCheck(policy, authorizer, kinds),
         ]
     )
@@ -579,6 +585,9 @@ def _build(
             options.legacy_token_period,
         ),
     ]
+    if options.account_finalizer:
+        component = "serviceaccount-finalizer"
+        reconcilers.append(AccountPods(client_of(component), kinds, recorder_of(component), log))
     manager = Manager(reconcilers, client_of("shared-informers"), clock, log)
     try:
         names = selected(options.controllers, manager.names)
@@ -587,7 +596,6 @@ def _build(
 
     token = secrets.token_urlsafe(32)
     metrics = Metrics()
-    decoder = Decoder(schemas)
     codec = Codec(schemas)
     issuers = tuple(options.issuers)
     audiences = tuple(options.audiences) or issuers
