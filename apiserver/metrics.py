@@ -28,6 +28,13 @@ class _Gauge(NamedTuple):
     read: Callable[[], float]
 
 
+class _Counters(NamedTuple):
+    name: str
+    help: str
+    label: str
+    read: Callable[[], Mapping[str, int]]
+
+
 class Metrics:
     """The metrics of one plane."""
 
@@ -36,6 +43,7 @@ class Metrics:
         self._durations: dict[tuple[str, str], list[float]] = {}
         """(verb, resource) -> how many requests fell into each bucket and above them all, and their sum in seconds."""
         self._gauges: list[_Gauge] = []
+        self._counters: list[_Counters] = []
         self._queues: Callable[[], Mapping[str, QueueStatistics]] = dict
 
     def request(self, labels: RequestLabels, seconds: float | None) -> None:
@@ -54,6 +62,12 @@ class Metrics:
     def add_gauge(self, name: str, help_: str, read: Callable[[], float]) -> None:
         """A number that is read when the metrics are."""
         self._gauges.append(_Gauge(name, help_, read))
+
+    def add_counters(
+        self, name: str, help_: str, label: str, read: Callable[[], Mapping[str, int]]
+    ) -> None:
+        """Numbers that only grow, by the value of a label, read when the metrics are; without a label, one under ""."""
+        self._counters.append(_Counters(name, help_, label, read))
 
     def add_queues(self, read: Callable[[], Mapping[str, QueueStatistics]]) -> None:
         """The work queues by name."""
@@ -98,6 +112,13 @@ class Metrics:
         yield durations
         for gauge in self._gauges:
             yield GaugeMetricFamily(gauge.name, gauge.help, value=gauge.read())
+        for counters in self._counters:
+            family = CounterMetricFamily(
+                counters.name, counters.help, labels=(counters.label,) if counters.label else ()
+            )
+            for value, count in counters.read().items():
+                family.add_metric((value,) if counters.label else (), count)
+            yield family
         depth = GaugeMetricFamily(
             "workqueue_depth", "Keys that wait for a worker.", labels=("name",)
         )

@@ -5,7 +5,7 @@ bytes is a ProtobufError, found in time and memory that grow with the bytes and 
 
 The wire does not tell a Go field that is unset from one that is empty: Go writes every plain field, empty or not, and a
 pointer only when it is set. So an empty value on the wire stays in the object when it can only have come from a pointer
-or when JSON shows it anyway (`Field.required`), and goes otherwise; `_shown_empty` has the rule, and its tables the facts.
+or when JSON shows it anyway (`Field.required`), and goes otherwise; verger.store.schemas.empties has the facts.
 """
 
 import binascii
@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 from verger.store.schemas import ProtoField, Schemas, Type
+from verger.store.schemas.empties import owner_of, shows_empty
 
 MAGIC: Final = b"k8s\x00"
 MEDIA_TYPE: Final = "application/vnd.kubernetes.protobuf"
@@ -41,121 +42,6 @@ class ProtobufError(ValueError):
 
     The text names fields and rules, never what the payload contains.
     """
-
-
-# --- Which empty values JSON shows -----------------------------------------------------------------------------------
-# upstream: the struct definitions of k8s.io/api, k8s.io/apimachinery and k8s.io/apiextensions-apiserver. Owners are
-# group.Type, without the version. The numbers, booleans and messages that stand in neither table are pointers, lack
-# omitempty, or are unknown to us: what was on the wire stays.
-
-_PLAIN_EVERYWHERE: Final = (
-    "chapAuthDiscovery chapAuthSession fullyLabeledReplicas hostIPC hostNetwork hostPID metadata minReadySeconds "
-    "observedGeneration readOnly readyReplicas spec sslEnabled status stdin stdinOnce tty updatedReplicas"
-)
-"""Go writes these empty in every type that has them, and JSON without them means the same."""
-
-_PLAIN: Final[Mapping[str, str]] = {
-    "apiextensions.CustomResourceColumnDefinition": "priority",
-    "apiextensions.CustomResourceDefinitionSpec": "preserveUnknownFields",
-    "apiextensions.CustomResourceDefinitionStatus": "acceptedNames",
-    "apiextensions.CustomResourceDefinitionVersion": "deprecated",
-    "apiextensions.JSONSchemaProps": "exclusiveMaximum exclusiveMinimum nullable uniqueItems "
-    "x-kubernetes-embedded-resource x-kubernetes-int-or-string",
-    "apiregistration.APIServiceSpec": "insecureSkipTLSVerify",
-    "apps.DaemonSetSpec": "updateStrategy",
-    "apps.DaemonSetStatus": "numberAvailable numberUnavailable updatedNumberScheduled",
-    "apps.DeploymentSpec": "paused strategy",
-    "apps.DeploymentStatus": "availableReplicas replicas unavailableReplicas",
-    "apps.ReplicaSetSpec": "template",
-    "apps.ReplicaSetStatus": "availableReplicas",
-    "apps.StatefulSetSpec": "updateStrategy",
-    "apps.StatefulSetStatus": "currentReplicas",
-    "authentication.SelfSubjectReviewStatus": "userInfo",
-    "authentication.TokenReviewStatus": "authenticated user",
-    "authorization.SubjectAccessReviewStatus": "denied",
-    "autoscaling.HorizontalPodAutoscalerStatus": "currentReplicas",
-    "batch.JobStatus": "active failed succeeded",
-    "core.AWSElasticBlockStoreVolumeSource": "partition",
-    "core.Container": "resources",
-    "core.ContainerImage": "sizeBytes",
-    "core.ContainerPort": "hostPort",
-    "core.ContainerStateTerminated": "signal",
-    "core.ContainerStatus": "lastState state",
-    "core.EphemeralContainer": "resources",
-    "core.Event": "count source",
-    "core.EventSeries": "count",
-    "core.GCEPersistentDiskVolumeSource": "partition",
-    "core.NodeDaemonEndpoints": "kubeletEndpoint",
-    "core.NodeSpec": "unschedulable",
-    "core.NodeStatus": "daemonEndpoints nodeInfo",
-    "core.PersistentVolumeClaimSpec": "resources",
-    "core.PodTemplate": "template",
-    "core.Probe": "failureThreshold initialDelaySeconds periodSeconds successThreshold timeoutSeconds",
-    "core.ReplicationControllerStatus": "availableReplicas",
-    "core.ServicePort": "nodePort targetPort",
-    "core.ServiceSpec": "healthCheckNodePort publishNotReadyAddresses",
-    "core.ServiceStatus": "loadBalancer",
-    "discovery.Endpoint": "conditions",
-    "events.Event": "deprecatedCount deprecatedSource regarding",
-    "flowcontrol.ResourcePolicyRule": "clusterScope",
-    "meta.APIGroup": "preferredVersion",
-    "meta.ObjectMeta": "generation",
-    "meta.Status": "code",
-    "meta.StatusDetails": "retryAfterSeconds",
-    "networking.IngressServiceBackend": "port",
-    "networking.IngressStatus": "loadBalancer",
-    "networking.ServiceBackendPort": "number",
-    "resource.AllocationResult": "devices",
-    "resource.DeviceRequest": "count",
-    "resource.DeviceSubRequest": "count",
-    "resource.ExactDeviceRequest": "count",
-    "resource.ResourceClaimSpec": "devices",
-    "scheduling.PriorityClass": "globalDefault",
-}
-"""More of the same, by type."""
-
-_SHOWN: Final[Mapping[str, str]] = {
-    "apiextensions.CustomResourceSubresources": "status",
-    "batch.CronJobSpec": "timeZone",
-    "batch.JobSpec": "managedBy",
-    "batch.PodFailurePolicyOnExitCodesRequirement": "containerName",
-    "coordination.LeaseSpec": "holderIdentity preferredHolder strategy",
-    "core.AppArmorProfile": "localhostProfile",
-    "core.AzureDiskVolumeSource": "readOnly",
-    "core.CSIVolumeSource": "readOnly",
-    "core.ClusterTrustBundleProjection": "name signerName",
-    "core.EndpointPort": "appProtocol",
-    "core.Event": "reportingComponent reportingInstance",
-    "core.HostPathVolumeSource": "type",
-    "core.PersistentVolumeClaimSpec": "storageClassName volumeAttributesClassName",
-    "core.PersistentVolumeClaimStatus": "currentVolumeAttributesClassName",
-    "core.PersistentVolumeSpec": "volumeAttributesClassName",
-    "core.PodDNSConfigOption": "value",
-    "core.PodSpec": "hostnameOverride runtimeClassName",
-    "core.SeccompProfile": "localhostProfile",
-    "core.ServicePort": "appProtocol",
-    "core.ServiceSpec": "loadBalancerClass trafficDistribution",
-    "core.TypedLocalObjectReference": "apiGroup",
-    "core.TypedObjectReference": "apiGroup namespace",
-    "discovery.Endpoint": "hostname nodeName zone",
-    "discovery.EndpointPort": "appProtocol name",
-    "meta.DeleteOptions": "propagationPolicy",
-    "meta.Preconditions": "resourceVersion uid",
-    "networking.IngressClassParametersReference": "apiGroup namespace",
-    "networking.IngressSpec": "ingressClassName",
-    "resource.DeviceAttribute": "string version",
-    "storage.VolumeAttachmentSource": "persistentVolumeName",
-}
-"""Exceptions from _PLAIN_EVERYWHERE, and strings behind a pointer whose empty value says something else than absence."""
-
-
-def _shown_empty(owner: str, name: str, proto: ProtoField) -> bool:
-    """Whether JSON shows this field of `owner` (group.Type) when it is empty and the schema does not require it."""
-    if name in _SHOWN.get(owner, "").split():
-        return True
-    if proto.type in {"string", "bytes"}:
-        return False
-    return name not in f"{_PLAIN_EVERYWHERE} {_PLAIN.get(owner, '')}".split()
 
 
 # --- The wire --------------------------------------------------------------------------------------------------------
@@ -724,6 +610,11 @@ class _Slot:
 # --- The codec -------------------------------------------------------------------------------------------------------
 
 
+def _shown_empty(owner: str, name: str, proto: ProtoField) -> bool:
+    """Whether JSON shows this field of `owner` (group.Type) when it is empty and the schema does not require it."""
+    return shows_empty(owner, name, plain=proto.type in {"string", "bytes"})
+
+
 class Codec:
     """Decodes and encodes the messages of one Kubernetes version.
 
@@ -788,7 +679,7 @@ class Codec:
         return found
 
     def _fill_from_type(self, message: _Message, as_type: Type) -> None:
-        owner = _group_and_name(as_type.name)
+        owner = owner_of(as_type.name)
         for name, field in as_type.fields.items():
             if field.proto is not None:
                 shown = field.required or _shown_empty(owner, name, field.proto)
@@ -805,7 +696,7 @@ class Codec:
                 message.embedded.append((_varint_bytes(tag), embedded))
 
     def _fill_from_message(self, message: _Message, full_name: str, owner: Type | None) -> None:
-        owner_name = _group_and_name(owner.name if owner else full_name)
+        owner_name = owner_of(owner.name if owner else full_name)
         for name, proto in self._schemas.message(full_name).items():
             required = owner is not None and owner.fields[name].required
             shown = required or _shown_empty(owner_name, name, proto)
@@ -867,12 +758,6 @@ class Codec:
             return message.encode(special.fields(value) if special else value, depth + 1)
 
         return _Shape(value, body)
-
-
-def _group_and_name(name: str) -> str:
-    """`core.Pod` of io.k8s.api.core.v1.Pod."""
-    parts = name.split(".")
-    return f"{parts[-3]}.{parts[-1]}"
 
 
 def _json_name(proto_name: str, owner: Type) -> str:

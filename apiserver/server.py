@@ -7,6 +7,7 @@ Routing is ours, by splitting the path: aiohttp's router would try a pattern for
 
 import asyncio
 import ssl
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -60,6 +61,8 @@ class ApiServer:
         self._documents = documents
         self._authentication = authentication
         self._authorizer = authorizer
+        self.decisions: Counter[str] = Counter()
+        """How often requests were allowed, and how often not."""
         self._impersonation = Impersonation(authorizer)
         self._metrics = metrics
         self._clock = clock
@@ -157,6 +160,7 @@ class ApiServer:
             user = self._impersonation.become(user, who, attributes)
             attributes = attributes._replace(user=user)
         decision = self._authorizer.decide(attributes)
+        self.decisions["allowed" if decision.allowed else "no-opinion"] += 1
         if not decision.allowed:
             raise forbidden(attributes, decision.reason)
         audit_id = passing.audit_id

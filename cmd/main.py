@@ -48,7 +48,7 @@ def serve(hints: bool, **flags: Any) -> None:
         _fail(str(error))
     # Heavy imports come after the settings have been found good: --help and mistakes answer at once.
     _tune()
-    from verger.embed.plane import StartError
+    from verger.embed.options import StartError
 
     try:
         asyncio.run(_serve(settings, hints=hints))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from verger.embed.plane import PlaneOptions
+    from verger.embed.options import PlaneOptions
 
 T = TypeVar("T")
 ENVIRONMENT: Final = "VERGER_"
@@ -136,7 +136,7 @@ class ServeSettings:
 
     def plane_options(self) -> "PlaneOptions":
         """The options of the plane that these settings describe."""
-        from verger.embed.plane import PlaneOptions
+        from verger.embed.options import PlaneOptions
 
         return PlaneOptions(
             host=self.bind_address,

@@ -93,7 +93,7 @@ class AccountPods:
                 account,
                 "Normal",
                 "PodsOutdated",
-                f"{newly} pods run with what the account said before; {OUTDATED}=true lists them",
+                f"pods that run with what the account said before: {newly}; the label {OUTDATED}=true lists them",
             )
         return DONE
 

@@ -7,7 +7,7 @@ any credential is anonymous.
 import hashlib
 import hmac
 import os
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -91,6 +91,10 @@ class ServiceAccountTokens:
         self._on_legacy_use = on_legacy_use
         self._verified: OrderedDict[bytes, Claims] = OrderedDict()
         self._generation = keys.generation
+        self.uses: Counter[str] = Counter()
+        """How often tokens of which sort were accepted: valid, stale, manual, auto; and invalid, those that were marked."""
+        self.lookups: Counter[str] = Counter()
+        """How often a signature was known to be good (hit), and how often it was not (miss)."""
         # Tokens are remembered under a hash that nobody can make without this.
         self._secret = os.urandom(32)
 
@@ -113,10 +117,14 @@ class ServiceAccountTokens:
         try:
             proven = validate(claims, token, self._lookup, self._clock.time())
         except MarkedInvalid as marked:
+            self.uses["invalid"] += 1
             self._on_legacy_use(marked.secret)
             raise
         if proven.used_secret is not None:
+            self.uses["auto" if proven.warnings else "manual"] += 1
             self._on_legacy_use(proven.used_secret)
+        elif claims.warn_after:
+            self.uses["stale" if self._clock.time() > claims.warn_after else "valid"] += 1
         return proven, audiences
 
     def _claims(self, token: str) -> Claims:
@@ -126,8 +134,10 @@ class ServiceAccountTokens:
         digest = hashlib.blake2b(token.encode(), key=self._secret, digest_size=16).digest()
         claims = self._verified.get(digest)
         if claims is not None:
+            self.lookups["hit"] += 1
             self._verified.move_to_end(digest)
             return claims
+        self.lookups["miss"] += 1
         claims = verify(token, keys=self._keys, issuers=self._issuers)
         self._verified[digest] = claims
         if len(self._verified) > VERIFIED_MAX:
@@ -161,9 +171,20 @@ class Chain:
     def __init__(self, authenticators: Sequence[Authenticator], *, anonymous: bool = True) -> None:
         self._authenticators = tuple(authenticators)
         self._anonymous = anonymous
+        self.attempts: Counter[str] = Counter()
+        """How often it was known who asked (success), and how often a credential was no good (failure)."""
 
     def authenticate(self, credentials: Credentials) -> User:
         """The user who asks. Raises Unauthorized."""
+        try:
+            user = self._first(credentials)
+        except Unauthorized:
+            self.attempts["failure"] += 1
+            raise
+        self.attempts["success"] += 1
+        return user
+
+    def _first(self, credentials: Credentials) -> User:
         for authenticator in self._authenticators:
             user = authenticator.authenticate(credentials)
             if user is not None:
