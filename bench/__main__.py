@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import api, flatness, identities, report, signing
+from bench import api, decisions, flatness, identities, report, signing, tokens
 from bench.servers import (
     ROOT,
     Command,
@@ -31,7 +31,7 @@ from bench.servers import (
     verger_command,
 )
 
-SUITES = ("start", "api", "identities", "embedded", "flatness", "signing")
+SUITES = ("start", "api", "identities", "tokens", "embedded", "flatness", "signing", "decisions")
 ALGORITHMS = ("ES256", "RS256")
 
 
@@ -42,6 +42,8 @@ class Sizes:
     api: api.ApiLoad
     identities: identities.IdentityLoad
     flatness: flatness.FlatnessLoad
+    tokens: tokens.TokenLoad
+    bindings: tuple[int, ...]
     starts: int
     embedded_rounds: int
     crowd: int
@@ -57,6 +59,8 @@ def sizes(*, quick: bool, secrets: identities.Secrets) -> Sizes:
             flatness=flatness.FlatnessLoad(
                 stored=(0, 1000, 5000), watches=(0, 50, 200), objects=300
             ),
+            tokens=tokens.TokenLoad(gets=200, tokens=100),
+            bindings=(10, 100, 1000),
             starts=1,
             embedded_rounds=5,
             crowd=10,
@@ -66,6 +70,8 @@ def sizes(*, quick: bool, secrets: identities.Secrets) -> Sizes:
         api=api.ApiLoad(),
         identities=identities.IdentityLoad(secrets=secrets),
         flatness=flatness.FlatnessLoad(),
+        tokens=tokens.TokenLoad(),
+        bindings=(10, 1000, 10_000),
         starts=3,
         embedded_rounds=20,
         crowd=100,
@@ -170,6 +176,23 @@ async def measure_identities(run: Run) -> None:
             run.add("floor", {report.LOOP_RATE: figures["identities_per_s"]})
 
 
+async def measure_tokens(run: Run) -> None:
+    """Measure what tokens cost. The floor has none."""
+    if "verger" not in run.servers:
+        return
+    async with (
+        run.attempt("tokens: verger, RS256"),
+        running(run.command("verger", "RS256")) as server,
+    ):
+        run.add("verger", await tokens.measure(server.target, server.kubeconfig, run.sizes.tokens))
+
+
+async def measure_decisions(run: Run) -> None:
+    """Measure authorization in this process."""
+    async with run.attempt("decisions"):
+        run.add("verger", await asyncio.to_thread(decisions.measure, run.sizes.bindings))
+
+
 async def measure_embedded(run: Run) -> None:
     """Start planes in a process that has done nothing else."""
     for name in run.servers:
@@ -215,22 +238,30 @@ async def measure_signing(run: Run) -> None:
 
 
 def share_of_signing(run: Run) -> None:
-    """Add the RS256 storm's rate as a share of the raw signing rate."""
+    """Add the rates that RSA signatures limit as shares of the raw signing rate."""
     raw = run.rounds["floor"].get("rs256_signatures_per_s")
     if not raw:
         return
     for server in report.SERVERS:
-        if rates := run.rounds[server].get("rs256_identities_per_s"):
-            share = statistics.median(rates) / statistics.median(raw)
-            run.add(server, {"rs256_share_of_signing": share})
+        for rate, share in (
+            ("rs256_identities_per_s", "rs256_share_of_signing"),
+            ("token_requests_per_s", "token_requests_share"),
+        ):
+            if rates := run.rounds[server].get(rate):
+                run.add(server, {share: statistics.median(rates) / statistics.median(raw)})
 
 
 async def measure(run: Run, suites: list[str], rounds: int) -> None:
     """Run the named suites; those whose figures are stable in themselves only once."""
-    if "signing" in suites or "identities" in suites:
+    if {"signing", "identities", "tokens"} & set(suites):
         await measure_signing(run)
     await warm_up(run)
-    turns = {"start": start, "api": measure_api, "identities": measure_identities}
+    turns = {
+        "start": start,
+        "api": measure_api,
+        "identities": measure_identities,
+        "tokens": measure_tokens,
+    }
     repeated = {suite: work for suite, work in turns.items() if suite in suites}
     for number in range(rounds if repeated else 0):
         print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
@@ -240,6 +271,8 @@ async def measure(run: Run, suites: list[str], rounds: int) -> None:
         await measure_embedded(run)
     if "flatness" in suites:
         await measure_flatness(run)
+    if "decisions" in suites:
+        await measure_decisions(run)
     share_of_signing(run)
 
 
@@ -253,8 +286,10 @@ def sections(run: Run) -> list[tuple[str, list[report.Row]]]:
         ("start of a process", report.start_figures()),
         (f"api ({run.sizes.api.objects} objects, {watchers} watchers)", report.api_figures()),
         (f"identities ({storm.namespaces} namespaces, {storm.secrets} secrets)", identity_figures),
+        ("tokens", report.token_figures()),
         ("embedded", report.embedded_figures(run.sizes.crowd)),
         ("flatness", report.flatness_figures(load.stored, load.watches)),
+        ("authorization", report.decision_figures(run.sizes.bindings)),
         ("signing (the machine itself)", report.signing_figures()),
     ]
     return [(title, report.compare(figures, run.rounds)) for title, figures in parts]

@@ -41,6 +41,19 @@ class ShareOfFloor:
 
 
 @dataclass(frozen=True, slots=True)
+class AtLeast:
+    """At least so much, in the figure's unit."""
+
+    limit: float
+
+    def met(self, *, floor: float | None, verger: float) -> bool | None:
+        return verger >= self.limit
+
+    def __str__(self) -> str:
+        return f">= {self.limit:g}"
+
+
+@dataclass(frozen=True, slots=True)
 class AtMost:
     """At most so much, in the figure's unit."""
 
@@ -116,6 +129,26 @@ def identity_figures(algorithm: str) -> list[Figure]:
         Figure(f"{prefix}_token_p50_ms", "  token p50, ms", 2),
         Figure(f"{prefix}_token_p99_ms", "  token p99, ms", 2),
         Figure(f"{prefix}_client_cpu_share", "  share of a core the client used", 2),
+    ]
+
+
+def token_figures() -> list[Figure]:
+    """Return what tokens cost."""
+    return [
+        Figure("account_gets_per_s", "gets/s with an account's token"),
+        Figure("certificate_gets_per_s", "gets/s with a client certificate"),
+        Figure("account_share", "  the first as a share of the second", 2, AtLeast(0.8)),
+        Figure("token_requests_per_s", "TokenRequests/s, RS256"),
+        Figure("token_requests_share", "  as a share of raw signing", 2, AtLeast(0.6)),
+    ]
+
+
+def decision_figures(bindings: tuple[int, ...]) -> list[Figure]:
+    """Return what a decision costs at each number of bindings."""
+    return [
+        Figure(f"{name}_{position}_us", f"{name} decision, {count} bindings, us", 1)
+        for name in ("allowed", "refused")
+        for position, count in enumerate(bindings)
     ]
 
 

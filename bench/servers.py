@@ -89,10 +89,18 @@ def verger_command(*flags: str) -> Command:
 class Server:
     """A started server: where it is, how long it took, what it uses now."""
 
-    def __init__(self, command: Command, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(
+        self,
+        command: Command,
+        process: asyncio.subprocess.Process,
+        *,
+        log: Path,
+        kubeconfig: Path,
+    ) -> None:
         self._command = command
         self._process = process
         self._log = log
+        self.kubeconfig = kubeconfig
         self._target: Target | None = None
         self.ready_seconds = float("nan")
 
@@ -130,7 +138,7 @@ class Server:
                     f"{command.name}: there is no {command.arguments[0]}; "
                     "install the project first (pip install -e .)"
                 ) from None
-        server = cls(command, process, log)
+        server = cls(command, process, log=log, kubeconfig=kubeconfig)
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 server._target = await server._ready_target(kubeconfig)
