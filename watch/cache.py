@@ -113,9 +113,8 @@ class CacheWriter(Generic[V]):
             new = None if event.type is EventType.DELETED else event.object
             old = self._put(event.key, new)
             if old is None and new is None:
-                old = (
-                    event.object
-                )  # never seen, but whoever follows wants to know what it was that went
+                # Never shown, but whoever follows wants to know what it was that went.
+                old = event.object
             self.cache._revision = event.revision  # noqa: SLF001
             changes.append(Change(event.key, old, new))
         return changes

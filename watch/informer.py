@@ -28,7 +28,7 @@ class Informer(Generic[V]):
         on_failure: Callable[[Exception], None] | None = None,
     ) -> None:
         self._writer: CacheWriter[V] = CacheWriter()
-        self._handlers: list[Handler[V]] = []
+        self._handlers: dict[object, Handler[V]] = {}
         self._on_failure = on_failure
         self._reflector = Reflector(source, self._consume, clock=clock)
 
@@ -43,13 +43,13 @@ class Informer(Generic[V]):
 
     def add_handler(self, handler: Handler[V]) -> Callable[[], None]:
         """Subscribes a handler; the function that is returned ends the subscription."""
-        self._handlers.append(handler)
+        subscription = object()
+        self._handlers[subscription] = handler
         for key in self.cache.keys():  # noqa: SIM118 - a Cache is not a mapping
             handler(Change(key, None, self.cache.get(key)))
 
         def remove() -> None:
-            if handler in self._handlers:
-                self._handlers.remove(handler)
+            self._handlers.pop(subscription, None)
 
         return remove
 
@@ -70,6 +70,10 @@ class Informer(Generic[V]):
                 return
             case None:
                 return
+        # A handler may end subscriptions and begin new ones; a new one has heard of these changes already.
+        subscriptions = list(self._handlers)
         for change in changes:
-            for handler in self._handlers:
-                handler(change)
+            for subscription in subscriptions:
+                handler = self._handlers.get(subscription)
+                if handler is not None:
+                    handler(change)

@@ -28,16 +28,18 @@ Topic = tuple[str, str | None]
 class _TopicLog(Generic[V]):
     """The events of one topic. A position counts from the topic's first event ever and survives trimming.
 
-    `start` is the position of `events[0]`, `floor` that of the oldest event that is still retained. Trimming moves
-    the floor; the list itself is cut only when half of it lies below the floor, so that trimming stays O(1).
+    `start` is the position of `events[0]`, `floor` that of the oldest event that is still retained, `dropped` the
+    revision of the newest one that is not. Trimming moves the floor; the list itself is cut only when half of it lies
+    below the floor, so that trimming stays O(1).
     """
 
-    __slots__ = ("cursors", "events", "floor", "start", "waiting")
+    __slots__ = ("cursors", "dropped", "events", "floor", "start", "waiting")
 
     def __init__(self) -> None:
         self.events: list[Event[V]] = []
         self.start = 0
         self.floor = 0
+        self.dropped = 0
         self.cursors = 0
         self.waiting: set[Cursor[V]] = set()
 
@@ -143,16 +145,17 @@ class EventLog(Generic[V]):
     def _drop_oldest(self) -> None:
         event = self._all.popleft()[1]
         self.compacted = event.revision
-        self._drop_from((event.kind, None))
+        self._drop_from((event.kind, None), event.revision)
         if event.scope:
-            self._drop_from((event.kind, event.scope))
+            self._drop_from((event.kind, event.scope), event.revision)
         if self._on_trim is not None:
             self._on_trim(event)
 
-    def _drop_from(self, topic: Topic) -> None:
+    def _drop_from(self, topic: Topic, revision: int) -> None:
         # The event that goes is the topic's oldest too, since both are in revision order.
         log = self._topics[topic]
         log.floor += 1
+        log.dropped = revision
         dead = log.floor - log.start
         if dead * 2 > len(log.events):
             del log.events[:dead]
@@ -224,14 +227,17 @@ class Cursor(Generic[V]):
         """The next events in revision order, none when all were read. Raises Expired when the next one is gone."""
         topic = self._topic_log
         if self._position < topic.floor:
-            raise Expired(self._after, self._log.compacted if self._log else self._after)
+            if self._after < topic.dropped:
+                oldest = self._log.compacted if self._log is not None else topic.dropped
+                raise Expired(self._after, oldest)
+            self._position = topic.floor
         begin = self._position - topic.start
-        if begin >= len(topic.events):
-            return ()
+        if begin < len(topic.events) and topic.events[begin].revision <= self._after:
+            # It was opened at a revision that had yet to come; what led there is not for it.
+            self._position = topic.position_after(self._after)
+            begin = self._position - topic.start
         events = topic.events[begin : begin + limit]
         self._position += len(events)
-        if events[0].revision <= self._after:  # it was opened at a revision that had yet to come
-            events = [event for event in events if event.revision > self._after]
         if events:
             self._after = events[-1].revision
         return events
@@ -243,7 +249,11 @@ class Cursor(Generic[V]):
         appended then, so no wake-up is lost.
         """
         future = self._waiter = asyncio.get_running_loop().create_future()
-        self._topic_log.waiting.add(self)
+        topic = self._topic_log
+        if self._position < topic.start + len(topic.events):
+            complete(future)
+        else:
+            topic.waiting.add(self)
         return future
 
     def notify(self, event: Event[V], position: int) -> bool:

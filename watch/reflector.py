@@ -17,6 +17,8 @@ BACKOFF_FIRST = 0.8
 BACKOFF_CAP = 30.0
 BACKOFF_RESET = 120.0
 """Seconds between failures: from 0.8 doubling to 30, anew after two quiet minutes. upstream: client-go's reflector."""
+SHORT = 1.0
+"""Seconds; a watch that ends sooner and has brought nothing would be opened again and again."""
 
 
 class Stream(Protocol[V]):
@@ -125,19 +127,33 @@ class Reflector(Generic[V]):
                 return Applied(events, reached), Watching(max(reached, revision), stream)
 
     async def run(self) -> None:
-        """Steps for ever. Failures are repeated after a pause that doubles; the pause ends with the trouble."""
+        """Steps for ever. Trouble is followed by a pause that doubles; the pause ends with the trouble.
+
+        A watch that ends at once and has brought nothing is trouble too, but for the first time.
+        """
         state: State[V] = Empty()
         pause = BACKOFF_FIRST
-        failed_at = self._clock.monotonic()
+        troubled_at = opened_at = self._clock.monotonic()
+        fruitless = 0  # watches in a row that ended at once and brought nothing
         try:
             while True:
-                outcome, state = await self.step(state)
+                before = state
+                outcome, state = await self.step(before)
                 if outcome is not None:
                     self._consume(outcome)
-                if isinstance(outcome, Failed):
-                    now = self._clock.monotonic()
-                    pause = BACKOFF_FIRST if now - failed_at > BACKOFF_RESET else pause
-                    failed_at = now
+                now = self._clock.monotonic()
+                match outcome:
+                    case Applied():
+                        # However soon it ends now, it was worth opening.
+                        fruitless, opened_at = 0, float("-inf")
+                    case None if isinstance(state, Watching):
+                        opened_at = now
+                    case None:
+                        soon = isinstance(before, Listed) or now - opened_at < SHORT
+                        fruitless = fruitless + 1 if soon else 0
+                if isinstance(outcome, Failed) or fruitless > 1:
+                    pause = BACKOFF_FIRST if now - troubled_at > BACKOFF_RESET else pause
+                    troubled_at = now
                     await self._clock.sleep(pause * (1 + random.random()))  # noqa: S311 - jitter
                     pause = min(pause * 2, BACKOFF_CAP)
         finally:
