@@ -5,7 +5,7 @@ What is left and why stands in five conditions of its status, so that a namespac
 upstream: pkg/controller/namespace/deletion/namespaced_resources_deleter.go
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -186,14 +186,18 @@ class Namespaces:
     # Status
 
     async def _tell(self, namespace: Object, outcome: Outcome) -> None:
-        status = dict(namespace.get("status") or {})
-        before = list(status.get("conditions") or ())
-        after = merge_conditions(before, conditions(outcome), format_time(self.clock.time()))
+        now = format_time(self.clock.time())
+        before = list((namespace.get("status") or {}).get("conditions") or ())
+        after = merge_conditions(before, conditions(outcome), now)
         if after == before:
             return
-        status["conditions"] = after
+
+        def change(obj: dict[str, Any]) -> None:
+            said = list((obj.get("status") or {}).get("conditions") or ())
+            obj["status"]["conditions"] = merge_conditions(said, conditions(outcome), now)
+
         try:
-            await self._update_status(namespace, status)
+            await self._write(namespace, change, "status")
         except ApiError as error:
             self.log.debug("conditions not written", namespace=name_of(namespace), error=str(error))
         if outcome.remaining:
@@ -206,33 +210,39 @@ class Namespaces:
             )
 
     async def _update_status(self, namespace: Object, status: Mapping[str, Any]) -> Object:
-        changed = thaw(namespace)
-        changed["status"] = {**(namespace.get("status") or {}), **status}
-        return await self._write(changed, "status")
+        def change(obj: dict[str, Any]) -> None:
+            obj["status"] = {**(obj.get("status") or {}), **status}
+
+        return await self._write(namespace, change, "status")
 
     async def _finalize(self, namespace: Object) -> None:
-        changed = thaw(namespace)
-        finalizers = set(changed["spec"].get("finalizers") or ()) - {NAMESPACE_FINALIZER}
-        changed["spec"]["finalizers"] = sorted(finalizers)
+        def change(obj: dict[str, Any]) -> None:
+            finalizers = set(obj["spec"].get("finalizers") or ()) - {NAMESPACE_FINALIZER}
+            obj["spec"]["finalizers"] = sorted(finalizers)
+
         try:
-            await self._write(changed, "finalize")
+            await self._write(namespace, change, "finalize")
         except NotFound:
             return
         self.log.info("finalized", namespace=name_of(namespace))
 
-    async def _write(self, wanted: dict[str, Any], subresource: str) -> Object:
-        """Writes one part of a namespace over whatever else has changed; not over another namespace of the name."""
+    async def _write(
+        self, namespace: Object, change: Callable[[dict[str, Any]], None], subresource: str
+    ) -> Object:
+        """Changes one part of a namespace, as it is by now; not that of another namespace of the name."""
         kind = self.kinds.core("Namespace")
-        uid = uid_of(wanted)
+        uid = uid_of(namespace)
+        live = namespace
         for _ in range(_CONFLICT_ATTEMPTS):
             try:
+                wanted = thaw(live)
+                change(wanted)
                 return await self.client.update(kind, wanted, subresource=subresource)
             except Conflict:
-                live = await self.client.get(kind, name_of(wanted))
+                live = await self.client.get(kind, name_of(namespace))
                 if uid_of(live) != uid:
-                    raise NotFound(f"namespace {name_of(wanted)} has been replaced") from None
-                wanted["metadata"] = thaw(live)["metadata"]
-        raise Conflict(f"namespace {name_of(wanted)} keeps changing")
+                    raise NotFound(f"namespace {name_of(namespace)} has been replaced") from None
+        raise Conflict(f"namespace {name_of(namespace)} keeps changing")
 
 
 class RemainingContent(Exception):

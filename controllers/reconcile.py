@@ -21,6 +21,9 @@ class Result(NamedTuple):
 
 
 DONE = Result()
+MADE = Result(after=30.0)
+"""Dealt with by making an object that the cache has yet to show. What is made and deleted between two lists of an informer is
+never seen to go: the key is looked at once more, when the cache has long caught up."""
 
 
 class Terminal(Exception):

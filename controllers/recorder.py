@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _REMEMBERED: Final = 1024
 """Events whose count goes up instead of being written again."""
 _MESSAGE_MAX: Final = 1024
+_NAME_KEPT: Final = 236
+"""Characters of an object's name in that of its event, so that with a dot and the time there are no more than 253."""
 
 
 class Recorder:
@@ -69,7 +71,7 @@ class Recorder:
                 except NotFound:
                     pass  # it has expired: tell it anew
             # upstream: the object's name and the time, in nanoseconds and hexadecimal
-            name = f"{name_of(obj)}.{int(self._clock.time() * 1e9):x}"
+            name = f"{name_of(obj)[:_NAME_KEPT]}.{int(self._clock.time() * 1e9):x}"
             await self._client.create(
                 self._events,
                 {

@@ -8,7 +8,7 @@ upstream: pkg/controller/certificates/rootcacertpublisher/publisher.go
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from verger.controllers.reconcile import DONE, Enqueue, Object, Result, Subscriber
+from verger.controllers.reconcile import DONE, MADE, Enqueue, Object, Result, Subscriber
 from verger.controllers.recorder import Recorder
 from verger.store.admission import TERMINATING_CAUSE
 from verger.store.client import Client
@@ -49,8 +49,7 @@ class RootCA:
         """Namespaces that come or are active, and the one ConfigMap in each as it changes or goes."""
 
         def map_changed(change: Change[Object]) -> None:
-            if change.old is not None:
-                enqueue(split_key(change.key)[0])
+            enqueue(split_key(change.key)[0])
 
         def namespace_changed(change: Change[Object]) -> None:
             new = change.new
@@ -66,9 +65,8 @@ class RootCA:
         """Creates or mends the ConfigMap of a namespace."""
         published = self._published.get(key_of(key, ROOT_CA))
         if published is None:
-            if self._namespaces.get(key) is not None:
-                await self._create(key)
-            return DONE
+            made = self._namespaces.get(key) is not None and await self._create(key)
+            return MADE if made else DONE
         described = bool(annotations_of(published).get(DESCRIPTION))
         if published.get("data") == {DATA_KEY: self.certificate} and described:
             return DONE
@@ -94,7 +92,8 @@ class RootCA:
         self.log.info("mended", namespace=key, configmap=ROOT_CA)
         return DONE
 
-    async def _create(self, namespace: str) -> None:
+    async def _create(self, namespace: str) -> bool:
+        """Whether there is one now; not when the namespace is going."""
         obj = {
             "metadata": {
                 "name": ROOT_CA,
@@ -106,11 +105,12 @@ class RootCA:
         try:
             await self.client.create(self.kinds.core("ConfigMap"), obj)
         except NotFound:
-            return  # the namespace has gone
+            return False
         except AlreadyExists:
-            return  # the cache was behind: its event has its own key
+            return True
         except ApiError as error:
             if error.has_cause(TERMINATING_CAUSE):
-                return
+                return False
             raise
         self.log.debug("published", namespace=namespace, configmap=ROOT_CA)
+        return True

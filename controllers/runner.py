@@ -72,20 +72,38 @@ class Runner(Generic[K]):
             self._reconciler.subscribe(subscriber, queue.add_after)
             await subscriber.synced()
             self._synced.set()
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(self._reconciler.workers):
-                    workers.create_task(self._work(queue))
+            await self._employ(queue)
         finally:
             self._synced.clear()
             subscriber.close()
             queue.shut_down()
             self._queue = None
 
+    async def _employ(self, queue: WorkQueue[K]) -> None:
+        """Keeps as many workers as the controller has; one that is killed has put its key back, and is replaced."""
+        workers: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                while len(workers) < self._reconciler.workers:
+                    workers.add(asyncio.create_task(self._work(queue)))
+                ended, workers = await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
+                for worker in ended:
+                    if not worker.cancelled():
+                        worker.result()
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
     async def _work(self, queue: WorkQueue[K]) -> None:
         try:
             while True:
                 async with queue.work() as key:
-                    await self._reconcile(queue, key)
+                    try:
+                        await self._reconcile(queue, key)
+                    except asyncio.CancelledError:
+                        queue.add(key)
+                        raise
         except QueueShutDown:
             return
 

@@ -8,7 +8,7 @@ upstream: pkg/controller/serviceaccount/serviceaccounts_controller.go
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from verger.controllers.reconcile import DONE, Enqueue, Object, Result, Subscriber
+from verger.controllers.reconcile import DONE, MADE, Enqueue, Object, Result, Subscriber
 from verger.controllers.recorder import Recorder
 from verger.store.admission import TERMINATING_CAUSE
 from verger.store.client import Client
@@ -59,10 +59,11 @@ class ServiceAccounts:
         if namespace is None or (namespace.get("status") or {}).get("phase") != "Active":
             return DONE
         refused: ApiError | None = None
+        made = False
         for name in self.accounts:
             if self._cached.get(key_of(key, name)) is None:
                 try:
-                    await self._create(key, name)
+                    made = await self._create(key, name) or made
                 except ApiError as error:
                     refused = error
         if refused is not None:
@@ -74,18 +75,20 @@ class ServiceAccounts:
                 f"the default service account cannot be created: {refused}",
             )
             raise refused
-        return DONE
+        return MADE if made else DONE
 
-    async def _create(self, namespace: str, name: str) -> None:
+    async def _create(self, namespace: str, name: str) -> bool:
+        """Whether there is one now; not when the namespace is going."""
         kind = self.kinds.core("ServiceAccount")
         try:
             await self.client.create(kind, {"metadata": {"name": name, "namespace": namespace}})
         except AlreadyExists:
-            return  # the cache was behind
+            return True  # the cache is behind
         except ApiError as error:
             if error.has_cause(TERMINATING_CAUSE) or (
                 isinstance(error, NotFound) and (error.details or {}).get("kind") == "namespaces"
             ):
-                return  # the namespace is going, or has gone
+                return False  # the namespace is going, or has gone
             raise
         self.log.debug("created", namespace=namespace, account=name)
+        return True

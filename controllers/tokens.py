@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from verger.controllers.reconcile import DONE, Enqueue, Object, Result, Subscriber
+from verger.controllers.reconcile import DONE, MADE, Enqueue, Object, Result, Subscriber
 from verger.controllers.recorder import Recorder
 from verger.identity.keyring import KeyRing
 from verger.identity.tokens import legacy_claims, says
@@ -89,15 +89,21 @@ def _index(secret: Object) -> Iterable[str]:
     return (key_of(namespace_of(secret), account),) if account else ()
 
 
-def is_own(secret: Object, account: Object) -> bool:
-    """Whether the Secret is a token that this controller made for this very account."""
+def named_like_own(name: str, account: Object) -> bool:
+    """Whether a Secret of that name may be one that this controller made for the account."""
     base = f"{name_of(account)}-token-"[:GENERATED_BASE_MAX]
-    name = name_of(secret)
     suffix = name[len(base) :]
     return (
         name.startswith(base)
         and len(suffix) == GENERATED_SUFFIX
         and all(char in NAME_ALPHABET for char in suffix)
+    )
+
+
+def is_own(secret: Object, account: Object) -> bool:
+    """Whether the Secret is a token that this controller made for this very account."""
+    return (
+        named_like_own(name_of(secret), account)
         and annotations_of(secret).get(ACCOUNT_UID) == uid_of(account)
         and not is_terminating(secret)
     )
@@ -144,8 +150,9 @@ class Tokens:
     backoff_cap: float = BACKOFF_CAP
     _accounts: Cache[Object] = field(default_factory=Cache, init=False)
     _secrets: Cache[Object] = field(default_factory=Cache, init=False)
-    _vetted: dict[str, str] = field(default_factory=dict, init=False)
-    """uid of a Secret -> the token in it that was found good, so that it is not verified again and again."""
+    _vetted: dict[str, tuple[str, str]] = field(default_factory=dict, init=False)
+    """uid of a Secret -> the token in it that was found good and the uid of the account it is good for, so that it is not
+    verified again and again."""
 
     def subscribe(self, subscriber: Subscriber, enqueue: Enqueue[Key]) -> None:
         """Accounts, and token Secrets."""
@@ -190,12 +197,19 @@ class Tokens:
                 await self._delete_orphan(secret, key)
         if account is None or is_terminating(account):
             return DONE
+        refused: ApiError | None = None
         for secret in secrets:
             if self._belongs(secret, account) and not is_terminating(secret):
-                await self._fill(secret, account)
-        if self.mode == "auto":
-            await self._ensure_own(account, secrets)
-        return DONE
+                try:
+                    await self._fill(secret, account)
+                except ApiError as error:
+                    refused = (
+                        error  # one Secret that takes no token does not keep the others from theirs
+                    )
+        made = self.mode == "auto" and await self._ensure_own(account, secrets)
+        if refused is not None:
+            raise refused
+        return MADE if made else DONE
 
     @staticmethod
     def _belongs(secret: Object, account: Object | None) -> bool:
@@ -218,7 +232,11 @@ class Tokens:
         kind = self.kinds.core("Secret")
         try:
             await self.client.delete(
-                kind, name_of(secret), namespace_of(secret), uid=uid_of(secret)
+                kind,
+                name_of(secret),
+                namespace_of(secret),
+                uid=uid_of(secret),
+                revision=str(meta(secret)["resourceVersion"]),
             )
         except (NotFound, Conflict):
             return  # it has gone, or another one has its name
@@ -237,6 +255,7 @@ class Tokens:
         """What of the data has to be written; a value of None stands for a token that has to be signed."""
         data = secret.get("data") or {}
         out: dict[str, str | None] = {}
+        good_for = uid_of(account)
         if self.root_ca and data.get("ca.crt") != _encoded(self.root_ca):
             out["ca.crt"] = _encoded(self.root_ca)
         if not data.get("namespace"):
@@ -244,12 +263,12 @@ class Tokens:
         token = data.get("token") or ""
         uid = uid_of(secret)
         if not token or (
-            self._vetted.get(uid) != token
+            self._vetted.get(uid) != (token, good_for)
             and not says(_decoded(token), self._claims(secret, account), self.keys.legacy)
         ):
             out["token"] = None
         else:
-            self._vetted[uid] = token
+            self._vetted[uid] = (token, good_for)
         return out
 
     @staticmethod
@@ -267,8 +286,16 @@ class Tokens:
             live = await self.client.get(kind, name_of(secret), namespace_of(secret))
         except NotFound:
             return
-        if uid_of(live) != uid_of(secret) or not self._belongs(live, account):
+        if (
+            uid_of(live) != uid_of(secret)
+            or account_of(live) != name_of(account)
+            or not self._belongs(live, account)
+        ):
             return  # its event has a key of its own
+        if not annotations_of(live).get(ACCOUNT_UID):
+            now = await self._live_account(AccountKey(namespace_of(live), name_of(account)))
+            if now is None or uid_of(now) != uid_of(account):
+                return  # whoever has the name now gets it
         lacking = self._lacks(live, account)
         if not lacking:
             return
@@ -296,13 +323,18 @@ class Tokens:
 
     # The token of ours
 
-    async def _ensure_own(self, account: Object, secrets: list[Object]) -> None:
+    async def _ensure_own(self, account: Object, secrets: list[Object]) -> bool:
+        """One token of ours, one reference to it and none to one that is gone. Whether it was made unseen by the cache."""
         own = [secret for secret in secrets if is_own(secret, account)]
         referred = references(account)
-        if len(own) == 1 and name_of(own[0]) in referred:
-            return
+        there = {name_of(secret) for secret in secrets}
+        stale = [name for name in referred if named_like_own(name, account) and name not in there]
+        if len(own) == 1 and name_of(own[0]) in referred and not stale:
+            return False
         kind = self.kinds.core("Secret")
-        if not own:
+        stale = [name for name in stale if not await self._there(name, namespace_of(account))]
+        cached = bool(own)
+        if len(own) != 1:
             # The cache may not have our own last write yet.
             listed = await self.client.list(
                 kind, namespace_of(account), fields=f"type={TOKEN_SECRET}"
@@ -316,7 +348,7 @@ class Tokens:
         else:
             created = await self._create_own(account)
             if created is None:
-                return
+                return False
             name = created
         for extra in own[1:]:
             try:
@@ -325,7 +357,15 @@ class Tokens:
                 )
             except (NotFound, Conflict):
                 continue
-        await self._refer(account, name)
+        await self._refer(account, name, stale)
+        return not cached
+
+    async def _there(self, name: str, namespace: str) -> bool:
+        try:
+            await self.client.get(self.kinds.core("Secret"), name, namespace)
+        except NotFound:
+            return False
+        return True
 
     async def _create_own(self, account: Object) -> str | None:
         """Makes the token and returns its name; None when the account or its namespace is going."""
@@ -363,17 +403,20 @@ class Tokens:
                     f"its token cannot be created: {error}",
                 )
             raise
-        self._vetted[uid_of(created)] = data["token"]
+        self._vetted[uid_of(created)] = (data["token"], uid_of(account))
         self.log.debug("created token", secret=name, namespace=namespace, account=name_of(account))
         return name
 
-    async def _refer(self, account: Object, secret: str) -> None:
-        """Adds the reference, to the account as it is now."""
-        if secret in references(account):
+    async def _refer(self, account: Object, secret: str, stale: list[str]) -> None:
+        """Adds the reference to a Secret and takes the stale ones away."""
+        if secret in references(account) and not stale:
             return
         kind = self.kinds.core("ServiceAccount")
         changed = thaw(account)
-        changed["secrets"] = [*(changed.get("secrets") or ()), {"name": secret}]
+        kept = [e for e in changed.get("secrets") or () if e.get("name") not in stale]
+        if secret not in references(account):
+            kept.append({"name": secret})
+        changed["secrets"] = kept
         try:
             await self.client.update(kind, changed)
         except (Conflict, NotFound):
