@@ -1,7 +1,7 @@
 """Fits decoded JSON to a built-in type: what the type does not know is dropped and named, what does not fit is refused.
 
-The result is what a Go server would have in memory and write out again: no nulls, no empty optional strings, lists and
-maps, times and quantities in their one spelling. Each type is compiled once into a table of its fields; messages are
+The result is what a Go server would have in memory and write out again: no nulls, no optional fields that are empty
+(unless Go holds them by pointer), times and quantities in their one spelling. Each type is compiled once into a table of its fields; messages are
 upstream's, since clients show and tests match them.
 """
 
@@ -12,6 +12,7 @@ from typing import Any, Final
 from verger.store.invalid import quote
 from verger.store.quantity import QuantityError, normal
 from verger.store.schemas import Field, Schemas, Type, TypeRef
+from verger.store.schemas.empties import owner_of, shows_empty
 from verger.store.timestamps import normal_micro, normal_time
 
 
@@ -39,15 +40,11 @@ class _Mismatch(Exception):
 _Convert = Callable[[Any, list[str]], Any]
 """Returns the value as it is kept. Unknown fields are added to the list, as paths from the value on."""
 
-_ABSENT: Final = object()
-
-# Strings that Go holds by pointer: empty, they still mean something. upstream: k8s.io/api types.go
-_POINTER_STRINGS: Final = frozenset(
-    {
-        "appProtocol", "holderIdentity", "hostname", "ingressClassName", "loadBalancerClass", "nodeName",
-        "preferredHolder", "runtimeClassName", "storageClassName", "strategy", "volumeAttributesClassName",
-    }
-)  # fmt: skip
+_PLAIN_SHAPES: Final = frozenset({"string", "list", "map"})
+_CLASSES: Final[dict[str, type]] = {
+    "string": str, "list": list, "map": dict, "boolean": bool, "integer": int,
+}  # fmt: skip
+"""What JSON values of these shapes are here. An empty one is dropped where Go would not write it."""
 
 _TIME: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.Time"
 _MICRO_TIME: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime"
@@ -137,7 +134,11 @@ def _base64(value: Any, unknown: list[str]) -> Any:
         at = _corrupt_base64(plain)
         if at is not None:
             raise DecodeError(f"illegal base64 data at input byte {at}") from None
-        return plain
+        value = plain
+    if value.endswith("="):
+        # The last group may have bits that stand for nothing.
+        last = binascii.b2a_base64(binascii.a2b_base64(value[-4:]), newline=False).decode()
+        return value if value.endswith(last) else f"{value[:-4]}{last}"
     return value
 
 
@@ -269,14 +270,16 @@ class Decoder:
         return self._compile_fields(type_)
 
     def _compile_fields(self, type_: Type) -> _Convert:
-        table: dict[str, tuple[_Convert, bool]] = {}
+        table: dict[str, tuple[_Convert, type | None]] = {}
         fields = type_.fields
         struct = type_.short_name
         go_type = _go_type(TypeRef("object", name=type_.name))
+        owner = owner_of(type_.name)
 
-        def entry(field: Field) -> tuple[_Convert, bool]:
-            omit = not field.required and field.name not in _POINTER_STRINGS
-            return self._value(field.type), omit and field.type.shape in ("string", "list", "map")
+        def entry(field: Field) -> tuple[_Convert, type | None]:
+            shape = field.type.shape
+            shown = field.required or shows_empty(owner, field.name, plain=shape in _PLAIN_SHAPES)
+            return self._value(field.type), None if shown else _CLASSES.get(shape)
 
         def whole(value: Any, unknown: list[str]) -> Any:
             if value.__class__ is not dict:
@@ -294,10 +297,8 @@ class Decoder:
                             continue
                         # Compiled on first use: types refer to themselves, and most fields are never sent.
                         found = table[key] = entry(field)
-                    convert, omit = found
-                    if item is None or (
-                        omit and not item and item.__class__ is not bool and item != 0
-                    ):
+                    convert, omitted = found
+                    if item is None or (item.__class__ is omitted and not item):
                         drop = [*drop, key] if drop else [key]
                         continue
                     before = len(unknown)
@@ -307,7 +308,9 @@ class Decoder:
                     if len(unknown) != before:
                         for at in range(before, len(unknown)):
                             path = unknown[at]
-                            unknown[at] = f"{key}{path}" if path[0] == "[" else f"{key}.{path}"
+                            unknown[at] = (
+                                f"{key}{path}" if path.startswith("[") else f"{key}.{path}"
+                            )
             except _Mismatch as mismatch:
                 mismatch.struct = mismatch.struct or struct
                 mismatch.path.append(key)
@@ -335,7 +338,7 @@ class Decoder:
                 return self._struct(ref.name)
             case "list" | "map" if ref.item is not None:
                 # A null member becomes the zero of its type, as in Go.
-                zero = _ZERO.get(ref.item.shape)
+                zero = "0" if ref.item.name == _QUANTITY else _ZERO.get(ref.item.shape)
                 # Go names the type of the member when a member is wrong, and the whole type when the whole is.
                 make = _list_of if ref.shape == "list" else _map_of
                 return make(self._value(ref.item), _go_type(ref), zero)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from verger.store.objects import Object
-from verger.store.rules import Rules, rules_for
+from verger.store.rules import Rules, autoscalingv1, rules_for
 from verger.store.rules.events import from_core, to_core
 from verger.store.schemas import Schemas, load
 
@@ -113,6 +113,11 @@ class Kind:
 
 
 _VIEWS: Final[Mapping[tuple[str, str, str], tuple[tuple[str, str, str], Any, Any]]] = {
+    ("autoscaling", "v1", "horizontalpodautoscalers"): (
+        ("autoscaling", "v2", "horizontalpodautoscalers"),
+        autoscalingv1.to_stored,
+        autoscalingv1.from_stored,
+    ),
     ("events.k8s.io", "v1", "events"): (("", "v1", "events"), to_core, from_core),
 }
 """(group, version, plural) of a view -> that of the stored kind, and how objects go there and come back."""

@@ -69,6 +69,8 @@ class Type(NamedTuple):
     inline: Mapping[str, ProtoField]
     """Fields of the message that are embedded messages whose own fields stand inline in JSON, or that have no JSON name."""
     union: bool
+    map_type: str
+    """atomic: its fields are written together, as one value. Nothing: each for itself."""
 
     @property
     def short_name(self) -> str:
@@ -173,6 +175,7 @@ class Schemas:
             message=raw.get("proto", ""),
             inline={key: ProtoField(*spec) for key, spec in raw.get("protoInline", {}).items()},
             union=bool(raw.get("unions")),
+            map_type=raw.get("mapType", ""),
         )
 
 

@@ -20,9 +20,8 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from verger.apiserver import protobuf
 from verger.apiserver.protobuf import MAGIC, Codec, Envelope, ProtobufError, open_envelope
-from verger.store.schemas import ProtoField, load
+from verger.store.schemas import ProtoField, empties, load
 
 CORE = "io.k8s.api.core.v1"
 META = "io.k8s.apimachinery.pkg.apis.meta.v1"
@@ -411,12 +410,12 @@ def test_the_tables_of_empty_values_name_fields_that_exist() -> None:
     """A misspelt row of a table would do nothing, unseen."""
     known: dict[str, set[str]] = {}
     for name in NAMES:
-        owner = protobuf._group_and_name(name)
+        owner = empties.owner_of(name)
         known.setdefault(owner, set()).update(SCHEMAS.type(name).fields)
-    for table in (protobuf._PLAIN, protobuf._SHOWN):
+    for table in (empties.PLAIN, empties.SHOWN):
         for owner, names in table.items():
             assert set(names.split()) <= known[owner], owner
-    assert set(protobuf._PLAIN_EVERYWHERE.split()) <= set().union(*known.values())
+    assert set(empties.PLAIN_EVERYWHERE.split()) <= set().union(*known.values())
 
 
 # --- What Go writes although it is empty -----------------------------------------------------------------------------
