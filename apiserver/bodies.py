@@ -11,12 +11,14 @@ import orjson
 from verger.apiserver.negotiation import JSON, SUPPORTED, YAML
 from verger.apiserver.protobuf import Codec, ProtobufError, open_envelope
 from verger.store.errors import BadRequest, UnsupportedMediaType
-from verger.store.gojson import go_json_error
+from verger.store.gojson import go_json_error, go_kind
 from verger.store.invalid import quote
 from verger.store.objects import Object
 
 BODY_MAX: Final = 3 * 1024 * 1024
 """Bytes of a request body. upstream: MaxRequestBodyBytes"""
+DEPTH_MAX: Final = 250
+"""Containers inside each other. orjson writes 254; some are for what answers put around an object."""
 _EXCERPT: Final = 30
 _SPACED_COLON: Final = re.compile(rb'"\s+:').search
 
@@ -80,14 +82,20 @@ def _duplicates(value: Any, path: str) -> list[str]:
     return out
 
 
-def _count_keys(value: dict[str, Any]) -> int:
-    """How many keys the document has. In a body without white space before colons, each stands before a `":`."""
-    count = len(value)
-    for item in value.values():
-        if item.__class__ is dict:
-            count += _count_keys(item)
-        elif item.__class__ is list:
-            count += sum(_count_keys({"": part}) - 1 for part in item)
+def _count_keys(container: Any, depth: int) -> int:
+    """How many keys the document has. In a body without white space before colons, each stands before a `":`.
+
+    Raises BodyError when it is nested too deeply for anybody to write it down again.
+    """
+    if depth > DEPTH_MAX:
+        raise BodyError("json parse error: exceeded max depth")
+    count = 0
+    if container.__class__ is dict:
+        count = len(container)
+        container = container.values()
+    for item in container:
+        if item.__class__ is dict or item.__class__ is list:
+            count += _count_keys(item, depth + 1)
     return count
 
 
@@ -98,17 +106,13 @@ def parse_json(body: bytes) -> Parsed:
     except orjson.JSONDecodeError as error:
         raise BodyError(f"json parse error: {go_json_error(body, error)}") from None
     if not isinstance(value, dict):
-        sort = "array" if isinstance(value, list) else type(value).__name__.replace("str", "string")
         raise BodyError(
-            f"json parse error: json: cannot unmarshal {sort} into Go value of type struct"
+            f"json parse error: json: cannot unmarshal {go_kind(value)} into Go value of type struct"
         )
     problems: list[str] = []
-    if body.count(b'":') != _count_keys(value) or _SPACED_COLON(body):
+    if body.count(b'":') != _count_keys(value, 1) or _SPACED_COLON(body):
         # Perhaps a key stands there twice, or a text holds what looks like one: only then the body is read again.
-        try:
-            problems = _duplicates(json.loads(body, object_pairs_hook=_pairs), "")
-        except (RecursionError, ValueError):
-            problems = []
+        problems = _duplicates(json.loads(body, object_pairs_hook=_pairs), "")
     return Parsed(value, problems, problems)
 
 
@@ -143,6 +147,21 @@ class Bodies:
             )
             suffix = f" ({_excerpt(body)})" if expected else ""
             raise BadRequest(f"{prefix}couldn't get version/kind; {error}{suffix}") from None
+
+    def applied(self, body: bytes) -> Parsed:
+        """The object in the body of an apply. Raises BadRequest."""
+        from verger.apiserver.yaml_bodies import parse_yaml
+
+        try:
+            if body[:1] == b"{":
+                # Most clients send JSON, which is YAML too.
+                try:
+                    return parse_json(body)
+                except BodyError:
+                    pass
+            return parse_yaml(body)
+        except BodyError as error:
+            raise BadRequest(f"error decoding YAML: {error}") from None
 
     def _protobuf(self, body: bytes, type_name: str) -> Parsed:
         if not type_name:

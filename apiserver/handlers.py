@@ -8,13 +8,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from verger.apiserver.answers import answer, success
 from verger.apiserver.bodies import BODY_MAX, Bodies, media_type_of
 from verger.apiserver.negotiation import JSON, Target, negotiate
 from verger.apiserver.options import (
-    OptionsKind,
     Query,
+    WriteVerb,
     check_timeout,
     delete_options,
     list_options,
@@ -32,12 +32,18 @@ from verger.store.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from verger.store.fitting import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, Fitter
+from verger.store.fitting import (
+    APPLY_PATCH,
+    JSON_PATCH,
+    MERGE_PATCH,
+    STRATEGIC_PATCH,
+    Fitter,
+)
 from verger.store.invalid import quote
 from verger.store.kinds import Form
-from verger.store.objects import uid_of
+from verger.store.objects import Object, uid_of
 from verger.store.reading import ListResult, parse_revision
-from verger.store.registry import Registry, details_of, not_found
+from verger.store.registry import Change, Registry, details_of, not_found
 from verger.store.request import Answerer, Posting, User, WriteRequest
 from verger.watch.clock import Clock
 
@@ -52,7 +58,7 @@ _WRITTEN_PARTS: Final = (
     "resize",
 )
 """Parts that are read and written as the whole object is; what of it they change is up to the rules of the kind."""
-_PATCHES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
+_PATCHES: Final = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
 
 Verb = Literal["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]
 
@@ -98,6 +104,7 @@ def verb_of(method: str, resource: Resource, query: Query) -> Verb:
         or (verb == "create" and named and not resource.subresource)
         or (verb in ("update", "patch") and not named)
         or (resource.across and verb in ("create", "deletecollection"))
+        or (resource.legacy_watch and verb != "watch")
     ):
         raise method_not_allowed()
     return cast("Verb", verb)
@@ -250,7 +257,7 @@ class Handlers:
         if answerer is None and (resource.subresource or not kind.stored):
             raise _unserved(resource)
         body = await self._read(exchange)
-        request = self._write_request(exchange, "CreateOptions")
+        request = self._write_request(exchange, "create")
         form = kind.form(resource.subresource)
         obj = self._object(form, body, exchange, request)
         if answerer is not None:
@@ -273,7 +280,7 @@ class Handlers:
         if resource.subresource not in _WRITTEN_PARTS:
             raise _unserved(resource)
         body = await self._read(exchange)
-        request = self._write_request(exchange, "UpdateOptions")
+        request = self._write_request(exchange, "update")
         form = kind.form(resource.subresource)
         obj = self._object(form, body, exchange, request)
         row, created = await self._registry.update(
@@ -296,9 +303,13 @@ class Handlers:
         if media not in _PATCHES:
             raise UnsupportedMediaType("415: Unsupported Media Type", {})
         body = await self._read(exchange)
-        request = self._write_request(exchange, "PatchOptions")
-        change = self._fitter.change(kind, media, body, request)
-        row = await self._registry.patch(
+        if media == APPLY_PATCH:
+            request = self._write_request(exchange, "apply")
+            change = self._application(exchange, body, request)
+        else:
+            request = self._write_request(exchange, "patch")
+            change = self._fitter.change(kind, media, body, request)
+        row, created = await self._registry.patch(
             kind,
             resource.namespace,
             resource.name,
@@ -306,7 +317,23 @@ class Handlers:
             request,
             subresource=resource.subresource,
         )
-        return self._answer_row(exchange, writer, row)
+        return self._answer_row(exchange, writer, row, status=201 if created else 200)
+
+    def _application(self, exchange: Exchange, body: bytes, request: WriteRequest) -> Change:
+        """What an applied body stands for. upstream: it is applied before it is said that keys occur twice."""
+        resource = exchange.resource
+        parsed = self._bodies.applied(body)
+        change = self._fitter.application(resource.kind, parsed.obj, request, resource.subresource)
+
+        def strict(current: Mapping[str, Any] | None) -> Object:
+            wanted = change(current)
+            if parsed.strict and request.field_validation == "Strict":
+                raise BadRequest(f"error strict decoding YAML: {', '.join(parsed.strict)}")
+            if parsed.problems and request.field_validation == "Warn":
+                request.warnings[:] = [*dict.fromkeys([*request.warnings, *parsed.problems])]
+            return wanted
+
+        return strict
 
     async def _delete(self, exchange: Exchange) -> web.StreamResponse:
         resource, kind = exchange.resource, exchange.resource.kind
@@ -349,8 +376,8 @@ class Handlers:
     # What the verbs share
 
     @staticmethod
-    def _write_request(exchange: Exchange, kind: OptionsKind) -> WriteRequest:
-        request = write_request(exchange.query, exchange.user, kind, exchange.agent)
+    def _write_request(exchange: Exchange, verb: WriteVerb) -> WriteRequest:
+        request = write_request(exchange.query, exchange.user, verb, exchange.agent)
         request.warnings = exchange.warnings
         return request
 
@@ -393,8 +420,11 @@ class Handlers:
 
     @staticmethod
     async def _read(exchange: Exchange) -> bytes:
+        request = exchange.request
+        if exchange.header("Expect").lower() == "100-continue" and request.version >= HttpVersion11:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
-            return await exchange.request.read()
+            return await request.read()
         except web.HTTPRequestEntityTooLarge:
             raise TooLarge(f"Request entity too large: limit is {BODY_MAX}") from None
 

@@ -11,8 +11,9 @@ from verger.store.invalid import (
     invalid,
     not_supported,
     quote,
+    required,
 )
-from verger.store.metadata import validate_field_manager
+from verger.store.metadata import FIELD_MANAGER_MAX, validate_field_manager
 from verger.store.request import (
     DeleteOptions,
     FieldValidation,
@@ -26,7 +27,13 @@ from verger.store.selectors import SelectorError, parse_fields, parse_labels
 from verger.store.timestamps import parse_duration
 
 _META_GROUP: Final = "meta.k8s.io"
-OptionsKind = Literal["CreateOptions", "UpdateOptions", "PatchOptions"]
+WriteVerb = Literal["create", "update", "patch", "apply"]
+_OPTIONS: Final[Mapping[WriteVerb, str]] = {
+    "create": "CreateOptions",
+    "update": "UpdateOptions",
+    "patch": "PatchOptions",
+    "apply": "PatchOptions",
+}
 _VALIDATIONS: Final = ("", "Ignore", "Strict", "Warn")
 
 
@@ -110,31 +117,45 @@ def _dry_run(values: Sequence[str], errors: list[FieldError]) -> bool:
     return bool(values)
 
 
+def _manager(agent: str) -> str:
+    """Who writes when he does not say so: the user agent up to the first slash, as far as it is text and fits.
+
+    upstream: apiserver/pkg/endpoints/handlers/create.go, prefixFromUserAgent
+    """
+    name = agent.partition("/")[0]
+    if not name.isprintable():
+        name = "".join(char for char in name if char.isprintable())
+    return name.encode()[:FIELD_MANAGER_MAX].decode(errors="ignore")
+
+
 def write_request(
     query: Query,
     user: User,
-    kind: OptionsKind,
+    verb: WriteVerb,
     agent: str,
 ) -> WriteRequest:
-    """How a create, update or patch is to be done. Raises Invalid."""
-    if query.empty:
-        return WriteRequest(user, field_manager=agent.partition("/")[0])
+    """How an object is to be written. Raises Invalid."""
+    if query.empty and verb != "apply":
+        return WriteRequest(user, field_manager=_manager(agent), verb=verb)
     errors: list[FieldError] = []
-    if kind == "PatchOptions" and "force" in query:
+    if verb == "patch" and "force" in query:
         errors.append(forbidden("force", "may not be specified for non-apply patch"))
     dry_run = _dry_run(query.all("dryRun"), errors)
     manager = query.get("fieldManager")
+    if verb == "apply" and not manager:
+        errors.append(required("fieldManager", "is required for apply patch"))
     errors += validate_field_manager(manager)
     validation = query.get("fieldValidation")
     if validation not in _VALIDATIONS:
         errors.append(not_supported("fieldValidation", validation, _VALIDATIONS))
-    _options_invalid(kind, errors)
+    _options_invalid(_OPTIONS[verb], errors)
     return WriteRequest(
         user,
         dry_run=dry_run,
-        # upstream: the user agent up to the first slash
-        field_manager=manager or agent.partition("/")[0],
+        field_manager=manager or _manager(agent),
         field_validation=cast("FieldValidation", validation or "Warn"),
+        verb=verb,
+        force=verb == "apply" and query.flag("force"),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from verger.apiserver.bindings import Bindings
 from verger.apiserver.bodies import Bodies
 from verger.apiserver.documents import Documents
 from verger.apiserver.handlers import Handlers
@@ -36,6 +37,7 @@ from verger.identity.accounts import Accounts
 from verger.identity.authn import Chain, ClientCertificate, ServiceAccountTokens, StaticToken
 from verger.identity.authz import AlwaysAllow, Authorizer, Masters
 from verger.identity.certificates import Authority
+from verger.identity.creation import CreationCheck
 from verger.identity.escalation import EscalationCheck
 from verger.identity.finalizer import AccountFinalizer
 from verger.identity.issue import TokenIssuer
@@ -53,6 +55,7 @@ from verger.store.memory import MemoryBackend
 from verger.store.registry import Registry
 from verger.store.request import AUTHENTICATED, MASTERS, User
 from verger.store.schemas import load
+from verger.store.tracking import Tracker
 from verger.watch.clock import Clock
 
 if TYPE_CHECKING:
@@ -109,10 +112,12 @@ class Parts:
                 Accounts(lookup, clock, tokens=options.pod_tokens),
                 *([AccountFinalizer(lookup, decoder)] if options.account_finalizer else ()),
                 EscalationCheck(policy, self.authorizer, self.kinds),
+                CreationCheck(self.authorizer),
             ]
         )
-        self.registry = Registry(self.backend, clock, admission=admission)
-        self.fitter = Fitter(self.schemas)
+        tracker = Tracker(self.schemas, clock)
+        self.registry = Registry(self.backend, clock, admission=admission, tracker=tracker)
+        self.fitter = Fitter(self.schemas, tracker)
 
         # The controllers
         self.manager = Manager(self._reconcilers(), self.client_of("shared-informers"), clock, log)
@@ -149,13 +154,18 @@ class Parts:
             extend=options.extend_token_expiration,
         )
         reviews = Reviews(self.authorizer, tokens, admin, clock)
+        bindings = Bindings(self.registry, self.kinds.core("Pod"), clock)
         handlers = Handlers(
             self.registry,
             self.fitter,
             decoder,
             Bodies(Codec(self.schemas)),
             clock,
-            answerers={**reviews.answerers(), ("serviceaccounts", "token"): issuer.answer},
+            answerers={
+                **reviews.answerers(),
+                **bindings.answerers(),
+                ("serviceaccounts", "token"): issuer.answer,
+            },
         )
         metrics = Metrics()
         documents = Documents(

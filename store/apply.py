@@ -23,11 +23,19 @@ Everything here is a pure function of JSON-shaped objects: none is changed, and 
 upstream: structured-merge-diff, merge/update.go; apimachinery/pkg/util/managedfields/internal
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
-from verger.store.comparing import Change, ShapeError, compare, reconciled, same, specified
+from verger.store.comparing import (
+    Change,
+    ShapeError,
+    compare,
+    reconciled,
+    same,
+    set_by,
+    specified,
+)
 from verger.store.fieldsets import NOTHING, FieldSet, FieldSetError, Path, render
 from verger.store.invalid import quote
 from verger.store.managedfields import (
@@ -46,19 +54,20 @@ from verger.store.merging import Emptied, merge, problems, prune
 from verger.store.objects import annotations_of, encode, meta
 from verger.store.shapes import Shape
 
+_TYPE: Final = ("apiVersion", "kind")
+_SERVER_METADATA: Final = (
+    "clusterName",
+    "creationTimestamp",
+    "generation",
+    "managedFields",
+    "name",
+    "namespace",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+)
 NEVER_OWNED: Final = FieldSet.named(
-    "apiVersion",
-    "kind",
-    "metadata",
-    "metadata.clusterName",
-    "metadata.creationTimestamp",
-    "metadata.generation",
-    "metadata.managedFields",
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.resourceVersion",
-    "metadata.selfLink",
-    "metadata.uid",
+    *_TYPE, "metadata", *(f"metadata.{name}" for name in _SERVER_METADATA)
 )
 """upstream: apimachinery/pkg/util/managedfields/internal/stripmeta.go"""
 
@@ -183,6 +192,34 @@ def track_update(
     elif not given and len(owners) == len(live) and all(o.entry for o in owners.values()):
         return live  # only what is the server's has changed
     return write(capped(owners))
+
+
+def track_create(
+    new: Mapping[str, Any],
+    *,
+    shape: Shape,
+    manager: str,
+    api_version: str,
+    time: str,
+    reset: Collection[str] = (),
+) -> list[Entry]:
+    """The managedFields of an object that is created: all that it says is its creator's.
+
+    The same as an update of nothing, but for `reset`, which names fields of the object as a whole; this is on the way
+    of every create.
+    """
+    said = {name: value for name, value in new.items() if name not in reset and name not in _TYPE}
+    said["metadata"] = {
+        name: value for name, value in meta(new).items() if name not in _SERVER_METADATA
+    }
+    try:
+        fields = set_by(shape, said)
+    except ShapeError:
+        return []
+    if not fields:
+        return []
+    identity = identify(manager or UNKNOWN, "Update", api_version, "")
+    return write({identity: Owner(identity, api_version, time, fields)})
 
 
 def _entries(obj: Mapping[str, Any] | None) -> list[Entry]:

@@ -178,6 +178,11 @@ def compare(shape: Shape, old: Any, new: Any) -> Change:
     return Change(*map(FieldSet, out))
 
 
+def set_by(shape: Shape, new: Mapping[str, Any]) -> FieldSet:
+    """What comes into being with an object. Raises ShapeError."""
+    return compare(shape, {}, new).taken
+
+
 def _compare(shape: Shape, old: Any, new: Any, element: str, out: tuple[Tree, Tree, Tree]) -> None:
     """Notes what differs at a place where both have a value, under its element in the trees of the place above."""
     if shape.whole:

@@ -35,10 +35,12 @@ from verger.store.registry import Change
 from verger.store.request import WriteRequest
 from verger.store.schemas import Schemas
 from verger.store.strategic import strategic_merge
+from verger.store.tracking import Tracker
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
+APPLY_PATCH: Final = "application/apply-patch+yaml"
 
 
 class Unfit(Exception):
@@ -48,9 +50,10 @@ class Unfit(Exception):
 class Fitter:
     """Decides what an object of a kind may hold."""
 
-    def __init__(self, schemas: Schemas) -> None:
+    def __init__(self, schemas: Schemas, tracker: Tracker) -> None:
         self._schemas = schemas
         self._decoder = Decoder(schemas)
+        self._tracker = tracker
 
     def body(
         self, form: Form, obj: Object, request: WriteRequest, found: Sequence[str] = ()
@@ -108,12 +111,23 @@ class Fitter:
         except PatchError as error:
             raise _api_error(error) from None
 
-        def change(current: Mapping[str, Any]) -> Object:
+        def change(current: Mapping[str, Any] | None) -> Object:
             try:
-                result = patched(current)
+                result = patched(current or {})
             except PatchError as error:
                 raise _api_error(error) from None
             return self._fit_patched(kind, result, request)
+
+        return change
+
+    def application(
+        self, kind: Kind, obj: Object, request: WriteRequest, subresource: str
+    ) -> Change:
+        """The change that an applied object stands for. It raises BadRequest, Conflict, Invalid and UnreasonedError."""
+
+        def change(current: Mapping[str, Any] | None) -> Object:
+            wanted = self._tracker.applied(kind, current, obj, request, subresource)
+            return self._fit_patched(kind, wanted, request)
 
         return change
 

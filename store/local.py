@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 from verger.store.backend import Row
 from verger.store.client import ObjectList, PatchType, Relevant
+from verger.store.errors import BadRequest, MethodNotAllowed
 from verger.store.fitting import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, Fitter
 from verger.store.kinds import Kind, Kinds
 from verger.store.objects import name_of, namespace_of, thaw
@@ -19,7 +20,13 @@ from verger.store.request import (
     WatchOptions,
     WriteRequest,
 )
-from verger.store.selectors import parse_fields, parse_labels
+from verger.store.selectors import (
+    FieldSelector,
+    LabelSelector,
+    SelectorError,
+    parse_fields,
+    parse_labels,
+)
 from verger.watch.event import Bookmark, Event
 
 _MEDIA_TYPES: Mapping[PatchType, str] = {
@@ -57,7 +64,7 @@ class LocalClient:
         self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = ""
     ) -> ObjectList:
         """A complete list."""
-        options = ListOptions(parse_labels(labels), parse_fields(fields))
+        options = ListOptions(*_selectors(labels, fields))
         found = await self._registry.list(kind, namespace, options)
         return ObjectList([self._shown(kind, row) for row in found.rows], found.revision)
 
@@ -72,9 +79,7 @@ class LocalClient:
         relevant: Relevant | None = None,
     ) -> "LocalStream":
         """The changes after a revision."""
-        options = WatchOptions(
-            parse_labels(labels), parse_fields(fields), revision=str(after), initial=False
-        )
+        options = WatchOptions(*_selectors(labels, fields), revision=str(after), initial=False)
         subscription = await self._registry.watch(kind, namespace, options, relevant=relevant)
         return LocalStream(kind, subscription)
 
@@ -110,7 +115,7 @@ class LocalClient:
         """Changes an object where it is."""
         request = self._request()
         change = self._fitter.change(kind, _MEDIA_TYPES[type], orjson.dumps(patch), request)
-        row = await self._registry.patch(
+        row, _ = await self._registry.patch(
             kind, namespace, name, change, request, subresource=subresource
         )
         return self._shown(kind, row)
@@ -133,10 +138,21 @@ class LocalClient:
         self, kind: Kind, namespace: str, *, propagation: Propagation = ""
     ) -> None:
         """Deletes all objects of a kind in a namespace."""
+        if "deletecollection" not in kind.verbs:
+            raise MethodNotAllowed(
+                "the server does not allow this method on the requested resource", {}
+            )
         options = DeleteOptions(propagation=propagation)
         await self._registry.delete_collection(
             kind, namespace, ListOptions(), options, self._request()
         )
+
+
+def _selectors(labels: str, fields: str) -> tuple[LabelSelector, FieldSelector]:
+    try:
+        return parse_labels(labels), parse_fields(fields)
+    except SelectorError as error:
+        raise BadRequest(str(error)) from None
 
 
 class LocalStream:

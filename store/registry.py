@@ -35,6 +35,7 @@ from verger.store.objects import (
     meta,
     new_meta,
     ordered_meta,
+    split_key,
     uid_of,
     with_type,
     without,
@@ -47,7 +48,8 @@ from verger.store.request import (
     WatchOptions,
     WriteRequest,
 )
-from verger.store.timestamps import format_time
+from verger.store.timestamps import format_time, parse
+from verger.store.tracking import Tracker, keep_times
 from verger.watch.clock import Clock
 
 GENERATE_ATTEMPTS: Final = 8
@@ -63,8 +65,11 @@ _OTHER_NAMESPACE: Final = (
     "the namespace of the provided object does not match the namespace sent on the request"
 )
 
-Change = Callable[[Mapping[str, Any]], Object]
-"""Works out the object that is wanted from the one that is there (in the kind's own form). Pure: it may run again."""
+Change = Callable[[Mapping[str, Any] | None], Object]
+"""Works out the object that is wanted from the one that is there (in the kind's own form). Pure: it may run again.
+
+Only an apply is asked what it wants when there is none.
+"""
 
 
 class Registry:
@@ -76,11 +81,14 @@ class Registry:
         clock: Clock,
         *,
         admission: Chain | None = None,
+        tracker: Tracker | None = None,
     ) -> None:
+        """Without a tracker nobody owns fields."""
         self.backend = backend
         self._clock = clock
         self._reader = Reader(backend)
         self._admission = admission or Chain()
+        self._tracker = tracker
         self._lifecycle = NamespaceLifecycle(backend)
 
     # Reads
@@ -162,6 +170,11 @@ class Registry:
             given, name=name, namespace=namespace, created=format_time(self._clock.time())
         )
         kind.rules.default(new)
+        if request.verb == "apply":
+            if owners := given.get("managedFields"):
+                new["metadata"]["managedFields"] = owners
+        elif self._tracker is not None:
+            self._tracker.created(kind, new, request)
         plugins = self._admission.plan(attributes)
         for plugin in plugins:
             await plugin.admit(attributes, new, None, request)
@@ -229,23 +242,21 @@ class Registry:
             raise BadRequest(_OTHER_NAMESPACE)
         stored = kind.storage
         revision = parse_update_revision(given.get("resourceVersion") or "")
-        row = self.backend.get(stored.resource, key_of(namespace, name))
+        uid = given.get("uid") or ""
+        key = key_of(namespace, name)
+        row = self.backend.get(stored.resource, key)
+        check_uid(kind, key, uid, row.object if row is not None else None)
         if row is None:
             if not kind.rules.create_on_update or subresource:
                 raise not_found(kind, name)
-            if revision:
-                raise Conflict(
-                    f"{_cannot(kind.resource, name)}: {_MODIFIED}", details_of(kind, name)
-                )
             obj["metadata"] = {**given, "name": name, "resourceVersion": ""}
             return await self.create(kind, namespace, obj, request), True
         if not revision and not kind.rules.unconditional_update:
             error = invalid("metadata.resourceVersion", 0, "must be specified for an update")
             # upstream names the resource here where it names the kind elsewhere
             raise Invalid.of(kind.plural, kind.group, name, [error])
-        uid = given.get("uid") or ""
 
-        def replace(_: Mapping[str, Any]) -> Object:
+        def replace(_: Mapping[str, Any] | None) -> Object:
             return obj
 
         return await self._modify(
@@ -261,11 +272,43 @@ class Registry:
         request: WriteRequest,
         *,
         subresource: str = "",
-    ) -> Row:
-        """Changes an object by a function of its current state. Raises NotFound, Conflict, Invalid, and what `change` raises."""
+    ) -> tuple[Row, bool]:
+        """Changes an object by a function of its current state; returns the row and whether it was created (by an apply).
+
+        Raises NotFound, Conflict, Invalid, and what `change` raises.
+        """
+        if request.verb == "apply" and not subresource:
+            for _ in range(CONFLICT_ATTEMPTS):
+                if self.backend.get(kind.storage.resource, key_of(namespace, name)) is not None:
+                    break
+                wanted = change(None)
+                self._check_applied(kind, wanted, name)
+                try:
+                    return await self.create(kind, namespace, wanted, request), True
+                except AlreadyExists:
+                    continue  # somebody was faster: it is a change now
         return await self._modify(
             kind, namespace, name, change, request, subresource=subresource, patch=True
-        )
+        ), False
+
+    @staticmethod
+    def _check_applied(kind: Kind, wanted: Mapping[str, Any], name: str) -> None:
+        given = meta(wanted)
+        if uid := given.get("uid"):
+            raise Conflict(
+                f"{_cannot(kind.resource, name)}: uid mismatch: the provided object specified uid {uid}, and no existing "
+                "object was found",
+                details_of(kind, name),
+            )
+        stated = given.get("name")
+        if not stated:
+            raise BadRequest(
+                f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            )
+        if stated != name:
+            raise BadRequest(
+                f"the name of the object ({stated}) does not match the name on the URL ({name})"
+            )
 
     async def _modify(
         self,
@@ -286,13 +329,7 @@ class Registry:
         for attempt in range(CONFLICT_ATTEMPTS):
             row = self.get(kind, namespace, name)
             old = row.object
-            if uid and uid != uid_of(old):
-                raise Conflict(
-                    f"{_cannot(kind.resource, name)}: StorageError: invalid object, Code: 4, "
-                    f"Key: /registry/{kind.plural}/{row.key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition "
-                    f"failed: UID in precondition: {uid}, UID in object meta: {uid_of(old)}",
-                    details_of(kind, name),
-                )
+            check_uid(kind, row.key, uid, old)
             wanted = change(view.from_stored(old) if view else old)
             self._check_names(meta(wanted), namespace, name)
             revision = parse_update_revision(meta(wanted).get("resourceVersion") or "")
@@ -300,7 +337,7 @@ class Registry:
                 raise Conflict(
                     f"{_cannot(kind.resource, name)}: {_MODIFIED}", details_of(kind, name)
                 )
-            new = self._merge_update(kind, old, wanted, subresource)
+            new = self._merge_update(kind, old, wanted, request, subresource)
             plugins = self._admission.plan(attributes)
             for plugin in plugins:
                 await plugin.admit(attributes, new, old, request)
@@ -327,9 +364,13 @@ class Registry:
         if (given.get("namespace") or namespace) != namespace:
             raise BadRequest(_OTHER_NAMESPACE)
 
-    @staticmethod
     def _merge_update(
-        kind: Kind, old: Mapping[str, Any], wanted: Object, subresource: str
+        self,
+        kind: Kind,
+        old: Mapping[str, Any],
+        wanted: Object,
+        request: WriteRequest,
+        subresource: str,
     ) -> Object:
         """The new object: what the client may write from `wanted`, what the server keeps from `old`."""
         stored = kind.storage
@@ -337,7 +378,6 @@ class Registry:
         new = with_type(
             stored.api_version, stored.kind, kind.view.to_stored(wanted) if kind.view else wanted
         )
-        managed = given.get("managedFields")
         new["metadata"] = ordered_meta(
             {
                 **before,
@@ -347,12 +387,17 @@ class Registry:
                 "annotations": given.get("annotations"),
                 "ownerReferences": given.get("ownerReferences"),
                 "finalizers": given.get("finalizers"),
-                # An empty list, or one empty entry, is how a client asks to forget who wrote what.
-                "managedFields": None if managed in ([], [{}]) else before.get("managedFields"),
             }
         )
         kind.rules.default(new)
         kind.rules.prepare_update(new, old, subresource)
+        managed = given.get("managedFields")
+        if managed is not None:
+            new["metadata"]["managedFields"] = managed
+        if self._tracker is not None and request.verb != "apply":
+            self._tracker.updated(kind, old, new, request, subresource)
+        elif not managed:
+            new["metadata"].pop("managedFields", None)
         return new
 
     @staticmethod
@@ -383,6 +428,7 @@ class Registry:
     def _commit_update(self, kind: Kind, row: Row, new: Object, request: WriteRequest) -> Row:
         """Commits, in one step: nothing when nothing changed, a removal when nothing holds the object any more."""
         new["metadata"]["resourceVersion"] = str(row.revision)
+        keep_times(row.object, new)
         if new == row.object:
             return row
         resource = kind.storage.resource
@@ -461,33 +507,48 @@ class Registry:
         self, kind: Kind, row: Row, options: DeleteOptions, request: WriteRequest
     ) -> tuple[Row, bool]:
         rules, old = kind.rules, row.object
+        before = meta(old)
+        asked = options.grace_seconds
+        if asked is not None and asked < 0:
+            asked = 1  # upstream: a moment, for what cannot be meant
+        left = before.get("deletionGracePeriodSeconds") or 0
+        if left:
+            if asked is None or asked >= left:  # a second delete can only shorten the grace
+                return row, False
+            grace: int | None = asked
+        else:
+            grace = None if is_terminating(old) else rules.grace_seconds(old, asked)
         finalizers = _finalizers_after_delete(kind, finalizers_of(old), options)
-        grace = rules.grace_seconds(old, options.grace_seconds)
+        held = bool(finalizers) or rules.held(old)
         resource = kind.storage.resource
-        if not finalizers and not rules.held(old) and not grace:
+        if grace is None and not held:
             if request.dry_run:
                 return row, True
             return self.backend.remove(resource, row.key, expected=row.revision), True
         new = dict(old)
-        before = meta(old)
-        left = before.get("deletionGracePeriodSeconds") or 0
         new["metadata"] = fields = {**before, "finalizers": finalizers}
         if not before.get("deletionTimestamp"):
-            fields["deletionTimestamp"] = format_time(self._clock.time() + grace)
+            fields["deletionTimestamp"] = format_time(self._clock.time() + (grace or 0))
             if before.get("generation"):
                 fields["generation"] = before["generation"] + 1
             rules.mark_deleted(new)
             if grace:
                 fields["deletionGracePeriodSeconds"] = grace
-        elif left and grace < left:  # a second delete can only shorten the grace
-            fields["deletionTimestamp"] = format_time(self._clock.time() + grace)
+        elif left and grace is not None:
+            end = parse(before["deletionTimestamp"])
+            fields["deletionTimestamp"] = format_time(end - left + grace)
             fields["deletionGracePeriodSeconds"] = grace
         new["metadata"] = ordered_meta(fields)
         if new == old:
             return row, False
+        gone = not held and not grace
         if request.dry_run:
-            return Row(row.key, row.namespace, new, revision=row.revision, older=None), False
-        return self.backend.put(resource, row.key, new, expected=row.revision), False
+            return Row(row.key, row.namespace, new, revision=row.revision, older=None), gone
+        marked = self.backend.put(resource, row.key, new, expected=row.revision)
+        if not gone:
+            return marked, False
+        # Whoever would have been given time to end the object sees that there is none before it goes.
+        return self.backend.remove(resource, row.key, expected=marked.revision), True
 
     async def delete_collection(
         self,
@@ -541,6 +602,19 @@ def _finalizers_after_delete(
             return without(finalizers, FINALIZER_ORPHAN, FINALIZER_FOREGROUND)
         case _:
             return finalizers
+
+
+def check_uid(kind: Kind, key: str, uid: str, stored: Mapping[str, Any] | None) -> None:
+    """A uid in the body of an update is a precondition, which nothing stored does not meet. Raises Conflict."""
+    found = uid_of(stored or {})
+    if uid and uid != found:
+        name = split_key(key)[1]
+        raise Conflict(
+            f"{_cannot(kind.resource, name)}: StorageError: invalid object, Code: 4, Key: /registry/{kind.plural}/{key}, "
+            f"ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object "
+            f"meta: {found}",
+            details_of(kind, name),
+        )
 
 
 def _any_name(_: str) -> list[str]:

@@ -61,6 +61,10 @@ class WriteRequest:
     dry_run: bool = False
     field_manager: str = ""
     field_validation: FieldValidation = "Warn"
+    verb: Literal["create", "update", "patch", "apply"] = "create"
+    """What the client asked for. Of an apply the object says itself who owns its fields."""
+    force: bool = False
+    """Whether an apply takes fields from their owners."""
     warnings: list[str] = field(default_factory=list)
     """Filled by whoever finds something; the client gets them even when the write succeeds."""
 

@@ -31,6 +31,7 @@ from verger.store.objects import key_of, name_of, namespace_of, split_key, thaw,
 from verger.store.registry import Registry
 from verger.store.request import MASTERS, User
 from verger.store.schemas import load
+from verger.store.tracking import Tracker
 from verger.watch.clock import FakeClock
 
 from tests.controllers.clients import Call, LaggingClient, TappedClient, TappedKey, any_name
@@ -118,7 +119,7 @@ class Cluster:
         self.manager = self._new_manager()
 
     def _client(self, user: str) -> LocalClient:
-        return LocalClient(self.registry, self.kinds, Fitter(load()), User(user, groups=(MASTERS,)))
+        return LocalClient(self.registry, self.kinds, Fitter(load(), Tracker(load(), self.clock)), User(user, groups=(MASTERS,)))
 
     # Controllers
 

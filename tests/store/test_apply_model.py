@@ -541,7 +541,7 @@ SEEDS = st.integers(0, 2**32)
 QUICK = settings(deadline=None, derandomize=True, database=None)
 
 
-@settings(QUICK, max_examples=300)
+@settings(QUICK, max_examples=150)
 @given(seed=SEEDS, length=st.integers(1, 8))
 def test_histories_of_applies_and_updates_agree_with_the_model(seed: int, length: int) -> None:
     """Objects, owners, times and conflicts are those of the model, after every request."""
