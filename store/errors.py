@@ -13,7 +13,7 @@ A message shows the value that was wrong, and never a secret.
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from verger.store.invalid import FieldError
+from verger.store.invalid import FieldError, joined
 
 
 class ApiError(Exception):
@@ -156,8 +156,6 @@ class Invalid(ApiError):
     @classmethod
     def of(cls, kind: str, group: str, name: str, errors: Sequence[FieldError]) -> "Invalid":
         """The answer to a list of field errors, in upstream's words."""
-        texts = list(dict.fromkeys(str(error) for error in errors))
-        text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
         details: dict[str, Any] = {"name": name} if name else {}
         if group:
             details["group"] = group
@@ -165,7 +163,7 @@ class Invalid(ApiError):
             details["kind"] = kind
         details["causes"] = [error.cause() for error in errors]
         qualified = f"{kind}.{group}" if group else kind
-        return cls(f'{qualified} "{name}" is invalid: {text}', details)
+        return cls(f'{qualified} "{name}" is invalid: {joined(errors)}', details)
 
 
 class TooManyRequests(ApiError):

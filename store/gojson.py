@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+from verger.store.invalid import quote
+
 MAX_DEPTH: Final = 10_000
 """Containers inside each other. upstream: encoding/json/scanner.go, maxNestingDepth"""
 
@@ -36,10 +38,6 @@ _PAIRS: Final = re.compile(
 )
 _LITERALS: Final = {ord("t"): "true", ord("f"): "false", ord("n"): "null"}
 _HEX: Final = frozenset(b"0123456789abcdefABCDEF")
-_QUOTED: Final = {
-    ord("\a"): r"\a", ord("\b"): r"\b", ord("\f"): r"\f", ord("\n"): r"\n", ord("\r"): r"\r",
-    ord("\t"): r"\t", ord("\v"): r"\v", ord("\\"): r"\\", ord("'"): r"\'",
-}  # fmt: skip
 
 
 def go_json_error(body: bytes, error: Exception) -> str:
@@ -86,13 +84,10 @@ def go_print(value: Any) -> str:
 
 
 def _quote(char: int) -> str:
-    if char in _QUOTED:
-        return f"'{_QUOTED[char]}'"
     # A byte is taken for the character of that number.
     text = chr(char)
-    if text.isprintable():
-        return f"'{text}'"
-    return f"'\\x{char:02x}'" if char < 0x80 else f"'\\u{char:04x}'"
+    inside = {"'": r"\'", '"': '"'}.get(text) or quote(text)[1:-1]
+    return f"'{inside}'"
 
 
 class _SyntaxError(Exception):

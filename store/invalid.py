@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -35,9 +35,27 @@ class FieldError(NamedTuple):
         return {"reason": self.type.value[0], "message": self.body, "field": self.field}
 
 
+_ESCAPES: Final = {
+    "\a": r"\a", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v", "\\": r"\\", '"': r"\"",
+}  # fmt: skip
+
+
 def quote(text: str) -> str:
     """A string in double quotes, escaped as Go's %q does."""
-    return orjson.dumps(text).decode()
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    return f'"{"".join(map(_escaped, text))}"'
+
+
+def _escaped(char: str) -> str:
+    if char in _ESCAPES:
+        return _ESCAPES[char]
+    if char.isprintable():
+        return char
+    code = ord(char)
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def show(value: Any) -> str:
@@ -85,6 +103,12 @@ def too_long(field: str, limit: int) -> FieldError:
 def too_many(field: str, count: int, limit: int) -> FieldError:
     """The list has more items than allowed."""
     return FieldError(field, Cause.TOO_MANY, f"Too many: {count}: must have at most {limit} items")
+
+
+def joined(errors: Iterable[FieldError]) -> str:
+    """Several refused fields in one sentence; what is said twice is said once."""
+    texts = list(dict.fromkeys(map(str, errors)))
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
 
 
 def immutable(field: str, value: Any) -> FieldError:

@@ -76,7 +76,7 @@ def validate_update(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Fiel
         known = old.get("finalizers") or ()
         added = [item for item in new.get("finalizers") or () if item not in known]
         if added:
-            shown = ", ".join(quote(item) for item in dict.fromkeys(added))
+            shown = ", ".join(quote(item) for item in sorted({*added}))
             errors.append(
                 forbidden(
                     "metadata.finalizers",
@@ -196,10 +196,11 @@ def validate_field_manager(manager: str) -> list[FieldError]:
     """What is wrong with the name of a field manager."""
     if len(manager.encode()) > FIELD_MANAGER_MAX:
         return [too_long("fieldManager", FIELD_MANAGER_MAX)]
-    return [
-        invalid(
-            "fieldManager", manager, f"invalid character U+{ord(char):04X} (at position {index})"
-        )
-        for index, char in enumerate(manager)
-        if not char.isprintable()
-    ]
+    errors = []
+    position = 0  # in bytes
+    for char in manager:
+        if not char.isprintable():
+            text = f"invalid character U+{ord(char):04X} (at position {position})"
+            errors.append(invalid("fieldManager", manager, text))
+        position += len(char.encode())
+    return errors

@@ -50,12 +50,17 @@ _CONFIG_KEY_TEXT: Final = (
 )
 
 
+def _size(text: str) -> int:
+    """Upstream speaks of characters and counts bytes."""
+    return len(text.encode())
+
+
 def subdomain(name: str) -> list[str]:
     """A DNS-1123 subdomain: most names."""
     if len(name) <= SUBDOMAIN_MAX and _subdomain(name):
         return []
     errors = []
-    if len(name) > SUBDOMAIN_MAX:
+    if _size(name) > SUBDOMAIN_MAX:
         errors.append(f"must be no more than {SUBDOMAIN_MAX} characters")
     if not _subdomain(name):
         errors.append(_SUBDOMAIN_TEXT)
@@ -67,7 +72,7 @@ def label(name: str) -> list[str]:
     if len(name) <= LABEL_MAX and _label(name):
         return []
     errors = []
-    if len(name) > LABEL_MAX:
+    if _size(name) > LABEL_MAX:
         errors.append(f"must be no more than {LABEL_MAX} characters")
     if not _label(name):
         errors.append("must not contain dots" if _subdomain(name) else _LABEL_TEXT)
@@ -77,7 +82,7 @@ def label(name: str) -> list[str]:
 def label_1035(name: str) -> list[str]:
     """A DNS-1035 label: names of services."""
     errors = []
-    if len(name) > LABEL_MAX:
+    if _size(name) > LABEL_MAX:
         errors.append(f"must be no more than {LABEL_MAX} characters")
     if not _label_1035(name):
         errors.append(_LABEL_1035_TEXT)
@@ -115,7 +120,7 @@ def qualified(name: str) -> list[str]:
     part = parts[-1]
     if not part:
         errors.append("name part must be non-empty")
-    elif len(part.encode()) > LABEL_MAX:
+    elif _size(part) > LABEL_MAX:
         errors.append(f"name part must be no more than {LABEL_MAX} bytes")
     if not _qualified(part):
         errors.append(f"name part {_QUALIFIED_TEXT}")
@@ -127,7 +132,7 @@ def label_value(value: str) -> list[str]:
     if len(value) <= LABEL_MAX and _label_value(value):
         return []
     errors = []
-    if len(value.encode()) > LABEL_MAX:
+    if _size(value) > LABEL_MAX:
         errors.append(f"must be no more than {LABEL_MAX} bytes")
     if not _label_value(value):
         errors.append(_LABEL_VALUE_TEXT)
@@ -139,7 +144,7 @@ def config_key(key: str) -> list[str]:
     if len(key) <= SUBDOMAIN_MAX and _config_key(key) and not key.startswith("."):
         return []
     errors = []
-    if len(key) > SUBDOMAIN_MAX:
+    if _size(key) > SUBDOMAIN_MAX:
         errors.append(f"must be no more than {SUBDOMAIN_MAX} characters")
     if not _config_key(key):
         errors.append(_CONFIG_KEY_TEXT)

@@ -4,7 +4,7 @@ upstream: apimachinery's resource.Quantity. Amounts keep nine decimal digits and
 """
 
 import re
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_UP, Context, Decimal
 from typing import Final
 
 PATTERN: Final = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
@@ -26,11 +26,15 @@ _DECIMAL: Final = {
     "P": 15,
     "E": 18,
 }
+_SUFFIXES: Final = {power: suffix for suffix, power in _DECIMAL.items()}
 _SMALLEST: Final = Decimal(1).scaleb(-9)
-_LARGEST: Final = Decimal(2**63 - 1)
-_MAX_EXPONENT: Final = (
-    30  # beyond it every amount is capped or rounded anyway, and the arithmetic stays small
-)
+_LARGEST_BINARY: Final = Decimal(2**63 - 1)
+_MAX_SIZE: Final = 100
+"""Characters. What a longer text says is beyond nine decimal digits, or beyond meaning."""
+_MAX_EXPONENT: Final = 1000
+"""A larger one is refused, so that an amount never has more digits than there is time to write."""
+_EXACT: Final = Context(prec=_MAX_SIZE + 60)
+"""Room for all digits of a text, times the largest binary suffix, down to the smallest amount."""
 
 
 class QuantityError(ValueError):
@@ -43,28 +47,38 @@ class QuantityError(ValueError):
 def _parse(text: str) -> tuple[Decimal, str]:
     """The amount and its format: binary, decimal or exponent."""
     match = _FORM(text)
-    if match is None or len(text) > 100:
+    if match is None or len(text) > _MAX_SIZE:
         raise QuantityError
     number, binary, exponent, suffix = match.groups()
     value = Decimal(number)
     if binary:
-        value *= _BINARY[binary]
+        value = _EXACT.multiply(value, Decimal(_BINARY[binary]))
+        # upstream: only amounts with a binary suffix are capped at 64 bits
+        value = max(-_LARGEST_BINARY, min(value, _LARGEST_BINARY))
     elif exponent:
-        value = value.scaleb(max(-_MAX_EXPONENT, min(int(exponent[1:]), _MAX_EXPONENT)))
+        power = int(exponent[1:])
+        if power > _MAX_EXPONENT:
+            raise QuantityError
+        # Far below the smallest amount it does not matter how far.
+        value = _EXACT.scaleb(value, max(power, -_MAX_EXPONENT))
     elif suffix:
-        value = value.scaleb(_DECIMAL[suffix])
-    value = max(-_LARGEST, min(value, _LARGEST))
-    rounded = abs(value).quantize(_SMALLEST, rounding=ROUND_CEILING)
-    value = -rounded if value < 0 else rounded
+        value = _EXACT.scaleb(value, _DECIMAL[suffix])
+    if value != value.to_integral_value():
+        value = value.quantize(_SMALLEST, rounding=ROUND_UP, context=_EXACT)
     return value, "binary" if binary else "exponent" if exponent else "decimal"
 
 
 def amount(text: str | int | float) -> Decimal:
     """What a quantity amounts to. Raises QuantityError."""
-    return _parse(str(text))[0]
+    return _parse(_stripped(text))[0]
 
 
-def render(value: Decimal, form: str = "decimal") -> str:
+def _stripped(text: str | int | float) -> str:
+    # Of white space, upstream allows what can stand in JSON text unescaped.
+    return str(text).strip(" ")
+
+
+def _render(value: Decimal, form: str) -> str:
     """The one spelling of an amount: the largest suffix that leaves a whole number."""
     if value == 0:
         return "0"
@@ -73,13 +87,16 @@ def render(value: Decimal, form: str = "decimal") -> str:
         for suffix in reversed(_BINARY):
             if whole % _BINARY[suffix] == 0:
                 return f"{whole // _BINARY[suffix]}{suffix}"
-    for suffix, power in sorted(_DECIMAL.items(), key=lambda item: -item[1]):
-        scaled = value.scaleb(-power)
-        if scaled == scaled.to_integral_value():
-            if form == "exponent" and power:
-                return f"{int(scaled)}e{power}"
-            return f"{int(scaled)}{suffix}"
-    raise QuantityError  # pragma: no cover - amounts are multiples of the smallest suffix
+    sign, digits, exponent = value.normalize(_EXACT).as_tuple()
+    assert isinstance(exponent, int)  # noqa: S101 - amounts are finite
+    power = exponent // 3 * 3
+    if form != "exponent":
+        power = min(power, _DECIMAL["E"])
+    whole = int("".join(map(str, digits))) * 10 ** (exponent - power)
+    number = f"-{whole}" if sign else str(whole)
+    if form == "exponent":
+        return f"{number}e{power}" if power else number
+    return f"{number}{_SUFFIXES[power]}"
 
 
 def normal(text: str | int | float) -> str:
@@ -87,8 +104,9 @@ def normal(text: str | int | float) -> str:
     if (
         isinstance(text, str)
         and text.isdigit()
+        and text.isascii()
         and len(text) < 4
         and (text[0] != "0" or text == "0")
     ):
         return text
-    return render(*_parse(str(text)))
+    return _render(*_parse(_stripped(text)))

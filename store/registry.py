@@ -14,6 +14,7 @@ from typing import Any, Final
 from verger.store import metadata
 from verger.store.admission import Chain, NamespaceLifecycle
 from verger.store.backend import Backend, Mismatch, Row
+from verger.store.deletion import deletion
 from verger.store.errors import (
     AlreadyExists,
     BadRequest,
@@ -22,11 +23,9 @@ from verger.store.errors import (
     NotFound,
     UnreasonedError,
 )
-from verger.store.invalid import invalid, quote
+from verger.store.invalid import invalid
 from verger.store.kinds import Kind
 from verger.store.objects import (
-    FINALIZER_FOREGROUND,
-    FINALIZER_ORPHAN,
     Object,
     finalizers_of,
     generate_name,
@@ -35,12 +34,19 @@ from verger.store.objects import (
     meta,
     new_meta,
     ordered_meta,
-    split_key,
     uid_of,
     with_type,
-    without,
 )
 from verger.store.reading import ListResult, Reader, Subscription
+from verger.store.refusals import (
+    cannot,
+    check_deletion,
+    check_uid,
+    details_of,
+    modified,
+    not_found,
+    parse_update_revision,
+)
 from verger.store.request import (
     Attributes,
     DeleteOptions,
@@ -48,7 +54,7 @@ from verger.store.request import (
     WatchOptions,
     WriteRequest,
 )
-from verger.store.timestamps import format_time, parse
+from verger.store.timestamps import format_time
 from verger.store.tracking import Tracker, keep_times
 from verger.watch.clock import Clock
 
@@ -56,10 +62,6 @@ GENERATE_ATTEMPTS: Final = 8
 DELETES_AT_A_TIME: Final = 64
 CONFLICT_ATTEMPTS: Final = 5
 """How often a write without a precondition is worked out anew when others are faster."""
-
-_MODIFIED: Final = (
-    "the object has been modified; please apply your changes to the latest version and try again"
-)
 
 _OTHER_NAMESPACE: Final = (
     "the namespace of the provided object does not match the namespace sent on the request"
@@ -296,7 +298,7 @@ class Registry:
         given = meta(wanted)
         if uid := given.get("uid"):
             raise Conflict(
-                f"{_cannot(kind.resource, name)}: uid mismatch: the provided object specified uid {uid}, and no existing "
+                f"{cannot(kind.resource, name)}: uid mismatch: the provided object specified uid {uid}, and no existing "
                 "object was found",
                 details_of(kind, name),
             )
@@ -334,9 +336,7 @@ class Registry:
             self._check_names(meta(wanted), namespace, name)
             revision = parse_update_revision(meta(wanted).get("resourceVersion") or "")
             if revision and revision != row.revision:
-                raise Conflict(
-                    f"{_cannot(kind.resource, name)}: {_MODIFIED}", details_of(kind, name)
-                )
+                raise modified(kind, name)
             new = self._merge_update(kind, old, wanted, request, subresource)
             plugins = self._admission.plan(attributes)
             for plugin in plugins:
@@ -350,9 +350,7 @@ class Registry:
             except Mismatch:
                 # With a precondition the next attempt finds the revision moved and says so.
                 if attempt == CONFLICT_ATTEMPTS - 1:
-                    raise Conflict(
-                        f"{_cannot(kind.resource, name)}: {_MODIFIED}", details_of(kind, name)
-                    ) from None
+                    raise modified(kind, name) from None
         raise AssertionError("the last attempt returns or raises")
 
     @staticmethod
@@ -466,7 +464,7 @@ class Registry:
         plugins = self._admission.plan(attributes)
         while True:
             row = self.get(kind, namespace, name)
-            self._check_preconditions(kind, row, options)
+            check_deletion(kind, row.object, row.revision, options)
             for plugin in plugins:
                 await plugin.validate(attributes, row.object, row.object, request)
             try:
@@ -474,74 +472,15 @@ class Registry:
             except Mismatch:
                 continue
 
-    @staticmethod
-    def _check_preconditions(kind: Kind, row: Row, options: DeleteOptions) -> None:
-        obj = row.object
-        name, uid, revision = meta(obj)["name"], uid_of(obj), str(row.revision)
-        plain = kind.resource == "namespaces"
-        if options.uid and options.uid != uid:
-            why = (
-                f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {uid}"
-                if plain
-                else f"the UID in the precondition ({options.uid}) does not match the UID in record ({uid}). The object "
-                "might have been deleted and then recreated"
-            )
-        elif options.revision and options.revision != revision:
-            why = (
-                f"Precondition failed: ResourceVersion in precondition: {options.revision}, ResourceVersion in object "
-                f"meta: {revision}"
-                if plain
-                else f"the ResourceVersion in the precondition ({options.revision}) does not match the ResourceVersion "
-                f"in record ({revision}). The object might have been modified"
-            )
-        else:
-            return
-        if plain:
-            raise Conflict(f"{_cannot(kind.resource, name)}: {why}", details_of(kind, name))
-        # upstream puts the kind where the resource stands elsewhere
-        qualified = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
-        details = {**details_of(kind, name), "kind": kind.kind}
-        raise Conflict(f"{_cannot(qualified, name)}: {why}", details)
-
     def _commit_delete(
         self, kind: Kind, row: Row, options: DeleteOptions, request: WriteRequest
     ) -> tuple[Row, bool]:
-        rules, old = kind.rules, row.object
-        before = meta(old)
-        asked = options.grace_seconds
-        if asked is not None and asked < 0:
-            asked = 1  # upstream: a moment, for what cannot be meant
-        left = before.get("deletionGracePeriodSeconds") or 0
-        if left:
-            if asked is None or asked >= left:  # a second delete can only shorten the grace
-                return row, False
-            grace: int | None = asked
-        else:
-            grace = None if is_terminating(old) else rules.grace_seconds(old, asked)
-        finalizers = _finalizers_after_delete(kind, finalizers_of(old), options)
-        held = bool(finalizers) or rules.held(old)
+        new, gone = deletion(kind.rules, row.object, options, self._clock.time())
         resource = kind.storage.resource
-        if grace is None and not held:
-            if request.dry_run:
-                return row, True
+        if new is None:
+            if not gone or request.dry_run:
+                return row, gone
             return self.backend.remove(resource, row.key, expected=row.revision), True
-        new = dict(old)
-        new["metadata"] = fields = {**before, "finalizers": finalizers}
-        if not before.get("deletionTimestamp"):
-            fields["deletionTimestamp"] = format_time(self._clock.time() + (grace or 0))
-            if before.get("generation"):
-                fields["generation"] = before["generation"] + 1
-            rules.mark_deleted(new)
-            if grace:
-                fields["deletionGracePeriodSeconds"] = grace
-        elif left and grace is not None:
-            end = parse(before["deletionTimestamp"])
-            fields["deletionTimestamp"] = format_time(end - left + grace)
-            fields["deletionGracePeriodSeconds"] = grace
-        new["metadata"] = ordered_meta(fields)
-        if new == old:
-            return row, False
-        gone = not held and not grace
         if request.dry_run:
             return Row(row.key, row.namespace, new, revision=row.revision, older=None), gone
         marked = self.backend.put(resource, row.key, new, expected=row.revision)
@@ -585,65 +524,6 @@ class Registry:
         return found._replace(rows=deleted)
 
 
-def _finalizers_after_delete(
-    kind: Kind, finalizers: list[str], options: DeleteOptions
-) -> list[str]:
-    """What holds the object after a delete: dependents are handled by finalizers of their own."""
-    if not kind.rules.collects_dependents:
-        return finalizers
-    match options.propagation:
-        case "Orphan":
-            kept = without(finalizers, FINALIZER_FOREGROUND)
-            return kept if FINALIZER_ORPHAN in kept else [*kept, FINALIZER_ORPHAN]
-        case "Foreground":
-            kept = without(finalizers, FINALIZER_ORPHAN)
-            return kept if FINALIZER_FOREGROUND in kept else [*kept, FINALIZER_FOREGROUND]
-        case "Background":
-            return without(finalizers, FINALIZER_ORPHAN, FINALIZER_FOREGROUND)
-        case _:
-            return finalizers
-
-
-def check_uid(kind: Kind, key: str, uid: str, stored: Mapping[str, Any] | None) -> None:
-    """A uid in the body of an update is a precondition, which nothing stored does not meet. Raises Conflict."""
-    found = uid_of(stored or {})
-    if uid and uid != found:
-        name = split_key(key)[1]
-        raise Conflict(
-            f"{_cannot(kind.resource, name)}: StorageError: invalid object, Code: 4, Key: /registry/{kind.plural}/{key}, "
-            f"ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object "
-            f"meta: {found}",
-            details_of(kind, name),
-        )
-
-
 def _any_name(_: str) -> list[str]:
     # The name of a stored object was judged when it was created.
     return []
-
-
-def _cannot(resource: str, name: str) -> str:
-    return f'Operation cannot be fulfilled on {resource} "{name}"'
-
-
-def details_of(kind: Kind, name: str) -> dict[str, Any]:
-    """The details of a Status about one object."""
-    details = {"name": name} if name else {}
-    if kind.group:
-        details["group"] = kind.group
-    details["kind"] = kind.plural
-    return details
-
-
-def not_found(kind: Kind, name: str) -> NotFound:
-    """There is no such object."""
-    return NotFound(f'{kind.resource} "{name}" not found', details_of(kind, name))
-
-
-def parse_update_revision(text: str) -> int:
-    """The resourceVersion in an object that is written, 0 for none. upstream answers nonsense with a bare 500."""
-    if not text:
-        return 0
-    if not text.isascii() or not text.isdigit() or len(text) > 20:
-        raise UnreasonedError(f"strconv.ParseUint: parsing {quote(text)}: invalid syntax")
-    return int(text)

@@ -3,11 +3,12 @@
 An empty selector selects everything. Parse errors are `SelectorError`, with upstream's messages.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from verger.store import names
-from verger.store.invalid import invalid, quote
+from verger.store.invalid import invalid, joined, quote
 
 
 class SelectorError(ValueError):
@@ -40,9 +41,8 @@ class Requirement(NamedTuple):
                 return value is not None and self._compares(value)
 
     def _compares(self, value: str) -> bool:
-        try:
-            have, want = int(value), int(self.values[0])
-        except ValueError:
+        have, want = _integer(value), _integer(self.values[0])
+        if have is None or want is None:
             return False
         return have > want if self.operator == ">" else have < want
 
@@ -62,10 +62,20 @@ class LabelSelector(NamedTuple):
 
 EVERYTHING: Final = LabelSelector()
 
+_INTEGER: Final = re.compile("([+-]?)0*([0-9]{1,19})").fullmatch
 _SYMBOLS: Final = "()=!<>,"
+_SPACE: Final = " \t\r\n"
 _OPERATORS: Final = ("==", "!=", "=", ">", "<", "!", "(", ")", ",")
-_EXPECTED_START: Final = "!, identifier, or 'end of string'"
+_BINARY: Final = "in, notin, =, ==, !=, gt, lt"
+_NO_INTEGER: Final = "for 'Gt', 'Lt' operators, the value must be an integer"
 _END: Final = ""
+
+
+def _integer(text: str) -> int | None:
+    """A decimal integer of 64 bits, as Go's strconv.ParseInt reads one."""
+    match = _INTEGER(text)
+    value = int(match[1] + match[2]) if match else None
+    return value if value is not None and -(2**63) <= value < 2**63 else None
 
 
 def _tokens(text: str) -> list[str]:
@@ -73,7 +83,7 @@ def _tokens(text: str) -> list[str]:
     out = []
     i = 0
     while i < len(text):
-        if text[i].isspace():
+        if text[i] in _SPACE:
             i += 1
         elif text[i] in _SYMBOLS:
             # As many symbols as belong together: "===" reads as "==" and "=".
@@ -82,7 +92,7 @@ def _tokens(text: str) -> list[str]:
             i += len(token)
         else:
             start = i
-            while i < len(text) and not text[i].isspace() and text[i] not in _SYMBOLS:
+            while i < len(text) and text[i] not in _SPACE and text[i] not in _SYMBOLS:
                 i += 1
             out.append(text[start:i])
     out.append(_END)
@@ -107,11 +117,14 @@ class _LabelParser:
         return token
 
     def parse(self) -> tuple[Requirement, ...]:
-        found = []
+        found: list[Requirement] = []
         while True:
             token = self._peek()
             if _is_name(token) or token == "!":
-                found.append(self._requirement())
+                try:
+                    found.append(self._requirement())
+                except SelectorError as error:
+                    raise SelectorError(f"unable to parse requirement: {error}") from None
                 after = self._next()
                 if after == _END:
                     return tuple(found)
@@ -122,7 +135,7 @@ class _LabelParser:
             elif token == _END:
                 return tuple(found)
             else:
-                raise SelectorError(f"found '{token}', expected: {_EXPECTED_START}")
+                raise SelectorError(f"found '{token}', expected: !, identifier, or 'end of string'")
 
     def _requirement(self) -> Requirement:
         negated = self._peek() == "!"
@@ -131,40 +144,19 @@ class _LabelParser:
         key = self._next()
         if not _is_name(key):
             raise SelectorError(f"found '{key}', expected: identifier")
-        for complaint in names.qualified(key):
-            raise SelectorError(f"unable to parse requirement: {invalid('<nil>', key, complaint)}")
-        token = self._peek()
+        if complaints := names.qualified(key):
+            raise SelectorError(str(invalid("<nil>", key, "; ".join(complaints))))
         if negated:
             return Requirement(key, "!")
-        if token in (_END, ","):
+        if self._peek() in (_END, ","):
             return Requirement(key, "exists")
-        self._next()
-        match token:
-            case "in" | "notin":
-                return self._checked(key, token, self._values())
-            case "=" | "==" | "!=":
-                return self._checked(key, token, (self._exact_value(),))
-            case ">" | "<":
-                value = self._exact_value()
-                try:
-                    int(value)
-                except ValueError:
-                    raise SelectorError(
-                        "unable to parse requirement: "
-                        + str(
-                            invalid(
-                                "values[0]",
-                                value,
-                                "for 'Gt', 'Lt' operators, the value must be an integer",
-                            )
-                        )
-                    ) from None
-                return Requirement(key, ">" if token == ">" else "<", (value,))
-            case _:
-                if not _is_name(token):
-                    expected = "in, notin, =, ==, !=, gt, lt"
-                    raise SelectorError(f"found '{token}', expected: {expected}")
-                raise SelectorError(f"found '{token}', expected: ',' or 'end of string'")
+        match self._next():
+            case "in" | "notin" as operator:
+                return _checked(key, operator, self._values())
+            case "=" | "==" | "!=" | ">" | "<" as operator:
+                return _checked(key, operator, (self._exact_value(),))
+            case token:
+                raise SelectorError(f"found '{token}', expected: {_BINARY}")
 
     def _exact_value(self) -> str:
         token = self._peek()
@@ -175,33 +167,39 @@ class _LabelParser:
         return self._next()
 
     def _values(self) -> tuple[str, ...]:
+        """The values in brackets, each once. A value between two commas, or a comma and a bracket, is empty."""
         if (token := self._next()) != "(":
             raise SelectorError(f"found '{token}' expected: '('")
+        first = self._peek()
+        if not _is_name(first) and first not in (",", ")"):
+            raise SelectorError(f"found '{first}', expected: ',', ')' or identifier")
         values: list[str] = []
         while True:
-            token = self._next()
+            token = self._peek()
             if _is_name(token):
-                values.append(token)
-                token = self._next()
+                values.append(self._next())
             elif token in (",", ")"):
                 values.append("")
-            if token == ")":
+            else:
+                raise SelectorError(f"found '{token}', expected: ',', or identifier")
+            after = self._next()
+            if after == ")":
                 return tuple(dict.fromkeys(values))
-            if token != ",":
-                raise SelectorError(f"found '{token}', expected: ',', ')' or identifier")
-            if self._peek() == ")":
-                self._next()
-                return tuple(dict.fromkeys([*values, ""]))
+            if after != ",":
+                raise SelectorError(f"found '{after}', expected: ',' or ')'")
 
-    @staticmethod
-    def _checked(key: str, operator: Operator, values: tuple[str, ...]) -> Requirement:
-        for index, value in enumerate(values):
-            for complaint in names.label_value(value):
-                raise SelectorError(
-                    "unable to parse requirement: "
-                    + str(invalid(f"values[{index}][{key}]", value, complaint))
-                )
-        return Requirement(key, operator, values)
+
+def _checked(key: str, operator: Operator, values: tuple[str, ...]) -> Requirement:
+    errors = []
+    # upstream keeps the values in a set, and counts them in sorted order.
+    for index, value in enumerate(sorted(values)):
+        if operator in (">", "<") and _integer(value) is None:
+            errors.append(invalid(f"values[{index}]", value, _NO_INTEGER))
+        if complaints := names.label_value(value):
+            errors.append(invalid(f"values[{index}][{key}]", value, "; ".join(complaints)))
+    if errors:
+        raise SelectorError(joined(errors))
+    return Requirement(key, operator, values)
 
 
 def parse_labels(text: str) -> LabelSelector:
@@ -252,6 +250,9 @@ class FieldSelector(NamedTuple):
 ANY_FIELD: Final = FieldSelector()
 
 
+_FIELD_OPERATOR: Final = re.compile("!=|==|=").search
+
+
 def parse_fields(text: str) -> FieldSelector:
     """The field selector of a query parameter. Empty terms are ignored. Raises SelectorError."""
     if not text:
@@ -260,14 +261,12 @@ def parse_fields(text: str) -> FieldSelector:
     for term in _split_terms(text):
         if not term:
             continue
-        for operator in ("!=", "==", "="):
-            at = _find_unescaped(term, operator)
-            if at >= 0:
-                value = _unescape(term[at + len(operator) :])
-                terms.append((term[:at], operator != "!=", value))
-                break
-        else:
-            raise SelectorError(f"invalid selector: {quote(text)}; can't understand {quote(term)}")
+        # A field has no escapes: the first operator ends it.
+        operator = _FIELD_OPERATOR(term)
+        if operator is None:
+            raise SelectorError(f"invalid selector: '{text}'; can't understand '{term}'")
+        value = _unescape(term[operator.end() :])
+        terms.append((term[: operator.start()], operator[0] != "!=", value))
     return FieldSelector(tuple(terms))
 
 
@@ -283,18 +282,6 @@ def _split_terms(text: str) -> list[str]:
     return [*out, text[start:]]
 
 
-def _find_unescaped(text: str, wanted: str) -> int:
-    i = 0
-    while i < len(text):
-        if text[i] == "\\":
-            i += 2
-        elif text.startswith(wanted, i):
-            return i
-        else:
-            i += 1
-    return -1
-
-
 def _unescape(text: str) -> str:
     if "\\" not in text and "=" not in text:
         return text
@@ -303,13 +290,14 @@ def _unescape(text: str) -> str:
         char = text[i]
         if char == "\\":
             i += 1
-            if i == len(text) or text[i] not in "\\,=":
-                raise SelectorError(
-                    f"invalid field selector: invalid escape sequence in {quote(text)}"
-                )
-            char = text[i]
+            char = text[i : i + 1]
+            if char not in ("\\", ",", "="):
+                raise SelectorError(f"invalid field selector: invalid escape sequence: \\{char}")
         elif char in ",=":
-            raise SelectorError(f"invalid field selector: unescaped '{char}' in {quote(text)}")
+            # upstream shows the number of the character
+            raise SelectorError(
+                f"invalid field selector: unescaped character in value: {ord(char)}"
+            )
         out.append(char)
         i += 1
     return "".join(out)

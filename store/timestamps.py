@@ -2,29 +2,35 @@
 
 import functools
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\d").fullmatch
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ").fullmatch
-_RFC3339 = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(Z|([+-])(\d\d):(\d\d))"
-).fullmatch
-_MICRO = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.(\d{6})(Z|([+-])(\d\d):(\d\d))"
-).fullmatch
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII).fullmatch
+_ZONE: Final = r"(?:Z|([+-])(\d\d):(\d\d))"
+_RFC3339 = re.compile(rf"(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.,]\d+)?{_ZONE}", re.ASCII).fullmatch
+_MICRO = re.compile(rf"(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{6}}){_ZONE}", re.ASCII).fullmatch
 
 TIME_LAYOUT: Final = "2006-01-02T15:04:05Z07:00"
 MICRO_LAYOUT: Final = "2006-01-02T15:04:05.000000Z07:00"
 _ELEMENT = re.compile(r"2006|01|02|15|04|05|\.000000|Z07:00|.")
-_UNITS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_OFFSET = re.compile(r"[+-](\d\d):(\d\d)", re.ASCII).match
+_SIX_DIGITS = re.compile(r"\.\d{6}", re.ASCII).match
+_FRACTION = re.compile(r"[.,]\d+", re.ASCII).match
+_DURATION = re.compile(
+    r"([+-]?)(?:0|((?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+))", re.ASCII
+).fullmatch
+_PART = re.compile(r"([\d.]+)([^\d.]+)", re.ASCII).findall
+_UNITS: Final = {
+    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0,
+}  # fmt: skip
 _RANGES: Final = {
     "01": (1, 12, "month"),
-    "02": (1, 31, "day"),
     "15": (0, 23, "hour"),
     "04": (0, 59, "minute"),
     "05": (0, 59, "second"),
 }
+"""Elements that Go judges as it reads them. Whether a month has such a day it asks at the end."""
 
 
 def format_time(seconds: float) -> str:
@@ -65,90 +71,93 @@ def parse(text: str) -> float:
 
 def normal_time(text: str) -> str:
     """A Time as the server writes it. Raises ValueError with upstream's message."""
-    if _TIME(text) and _in_range(text):
-        return text
-    match = _RFC3339(text)
-    if match is None or not _in_range(text):
-        raise ValueError(_complaint(text, TIME_LAYOUT))
-    return _utc(text).strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = _moment(text, _RFC3339(text), TIME_LAYOUT)
+    return text if _TIME(text) else f"{moment.isoformat(timespec='seconds')}Z"
 
 
 def normal_micro(text: str) -> str:
     """A MicroTime as the server writes it. Raises ValueError with upstream's message."""
-    match = _MICRO(text)
-    if match is None or not _in_range(text):
-        raise ValueError(_complaint(text, MICRO_LAYOUT))
-    if match[8] == "Z":
-        return text
-    return _utc(text).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    moment = _moment(text, _MICRO(text), MICRO_LAYOUT)
+    return f"{moment.isoformat(timespec='microseconds')}Z"
 
 
-def _in_range(text: str) -> bool:
+def _moment(text: str, match: re.Match[str] | None, layout: str) -> datetime:
+    """The moment in UTC, without saying so."""
+    if match is None:
+        raise ValueError(_complaint(text, layout))
+    stated, sign, hours, minutes = match.groups()
     try:
-        datetime(
-            int(text[:4]),
-            int(text[5:7]),
-            int(text[8:10]),
-            int(text[11:13]),
-            int(text[14:16]),
-            int(text[17:19]),
-            tzinfo=UTC,
-        )
+        moment = datetime.fromisoformat(stated)
     except ValueError:
-        return False
-    return True
-
-
-def _utc(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
+        raise ValueError(_complaint(text, layout)) from None
+    if sign is None:
+        return moment
+    # upstream: offsets of 24 hours and of 60 minutes are read
+    if int(hours) > 24 or int(minutes) > 60:
+        raise ValueError(_complaint(text, layout))
+    offset = timedelta(hours=int(hours), minutes=int(minutes))
+    try:
+        return moment - offset if sign == "+" else moment + offset
+    except OverflowError:
+        raise ValueError(f"parsing time {_quoted(text)}: year out of range") from None
 
 
 def _complaint(text: str, layout: str) -> str:
     """Where Go's time.Parse stops, and what it expected there."""
     at = 0
-    start = f'parsing time "{text}" as "{layout}": '
+    shown = _quoted(text)
     for element in _ELEMENT.findall(layout):
         rest = text[at:]
+        size = 0
         if element == "Z07:00":
-            size = 1 if rest.startswith("Z") else 6 if re.match(r"[+-]\d\d:\d\d", rest) else 0
+            offset = _OFFSET(rest)
+            size = 1 if rest.startswith("Z") else 6 if offset else 0
+            if offset and int(offset[1]) > 24:
+                return f"parsing time {shown}: time zone offset hour out of range"
+            if offset and int(offset[2]) > 60:
+                return f"parsing time {shown}: time zone offset minute out of range"
         elif element == ".000000":
-            size = 7 if re.match(r"\.\d{6}", rest) else 0
+            size = 7 if _SIX_DIGITS(rest) else 0
         elif element.isdigit():
             digits = rest[: len(element)]
-            size = len(element) if len(digits) == len(element) and digits.isdigit() else 0
-            if size and element in _RANGES:
-                low, high, what = _RANGES[element]
+            if len(digits) == len(element) and digits.isdigit() and digits.isascii():
+                size = len(element)
+                low, high, what = _RANGES.get(element, (0, 9999, ""))
                 if not low <= int(digits) <= high:
-                    return f'parsing time "{text}": {what} out of range'
-            if element == "05" and size and layout == TIME_LAYOUT:
-                fraction = re.match(r"[.,]\d+", rest[2:])
-                size += fraction.end() if fraction else 0
-        else:
-            size = 1 if rest.startswith(element) else 0
+                    return f"parsing time {shown}: {what} out of range"
+                if element == "05" and layout == TIME_LAYOUT and (found := _FRACTION(rest, 2)):
+                    size = found.end()
+        elif rest.startswith(element):
+            size = 1
         if not size:
-            return f'{start}cannot parse "{rest}" as "{element}"'
+            return (
+                f'parsing time {shown} as "{layout}": cannot parse {_quoted(rest)} as "{element}"'
+            )
         at += size
     if at < len(text):
-        return f'parsing time "{text}": extra text: "{text[at:]}"'
-    return f'parsing time "{text}": day out of range'
+        return f"parsing time {shown}: extra text: {_quoted(text[at:])}"
+    # Go has a year 0, which nothing here needs.
+    what = "year" if text.startswith("0000") else "day"
+    return f"parsing time {shown}: {what} out of range"
+
+
+def _quoted(text: str) -> str:
+    """Text as the errors of Go's time package show it: what is not plain ASCII byte by byte."""
+    out = []
+    for char in text:
+        if char in '"\\':
+            out.append(f"\\{char}")
+        elif " " <= char < "\x80":
+            out.append(char)
+        else:
+            out += [f"\\x{byte:02x}" for byte in char.encode()]
+    return f'"{"".join(out)}"'
 
 
 def parse_duration(text: str) -> float | None:
     """A Go duration such as `1m30s` in seconds, None when it is not one."""
-    rest = text.lstrip("+-") if text[:1] in "+-" else text
-    if rest == "0":
-        return 0.0
-    total, number = 0.0, ""
-    while rest:
-        if rest[0].isdigit() or rest[0] == ".":
-            number += rest[0]
-            rest = rest[1:]
-            continue
-        unit = next(
-            (u for u in ("ns", "us", "µs", "ms", "s", "m", "h") if rest.startswith(u)), None
-        )
-        if unit is None or not number.strip(".") or number.count(".") > 1:
-            return None
-        total += float(number) * _UNITS[unit]
-        rest, number = rest[len(unit) :], ""
-    return None if number or not text else total
+    match = _DURATION(text)
+    if match is None:
+        return None
+    total = sum(float(number) * _UNITS[unit] for number, unit in _PART(match[2] or ""))
+    return -total if match[1] == "-" else float(total)

@@ -23,6 +23,7 @@ CURRENT_METRICS: Final = f"{ANNOTATION}current-metrics"
 CONDITIONS: Final = f"{ANNOTATION}conditions"
 BEHAVIOR: Final = f"{ANNOTATION}behavior"
 
+_API_VERSION: Final = "autoscaling/v1"
 _TYPES: Final = "io.k8s.api.autoscaling.v2"
 _SPEC: Final = ("scaleTargetRef", "minReplicas", "maxReplicas")
 _STATUS: Final = ("observedGeneration", "lastScaleTime", "currentReplicas", "desiredReplicas")
@@ -67,7 +68,7 @@ def to_stored(obj: Mapping[str, Any]) -> Object:
 
 def from_stored(obj: Mapping[str, Any]) -> Object:
     """A stored autoscaler in the form of version 1."""
-    out = dict(obj)
+    out = {**obj, "apiVersion": _API_VERSION}
     stored, known = obj.get("spec") or EMPTY, obj.get("status") or EMPTY
     spec: Object = {key: stored[key] for key in _SPEC if key in stored}
     notes: dict[str, str] = {}

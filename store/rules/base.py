@@ -100,9 +100,9 @@ class Rules:
         """Changes that come with the deletionTimestamp."""
         obj["metadata"]["deletionGracePeriodSeconds"] = 0
 
-    def grace_seconds(self, obj: Mapping[str, Any], requested: int | None) -> int:
-        """How long a deleted object stays for someone else to end it (a kubelet, for pods)."""
-        return 0
+    def grace_seconds(self, obj: Mapping[str, Any], requested: int | None) -> int | None:
+        """How long a deleted object stays for someone else to end it (a kubelet, for pods); None: this kind knows no such time."""
+        return None
 
     def validate_create(self, obj: Mapping[str, Any], *, namespaced: bool) -> list[FieldError]:
         """All that is wrong with a new object."""

@@ -5,6 +5,7 @@ upstream: pkg/apis/core/validation (ValidatePersistentVolumeClaimSpec and ...Upd
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 from verger.store import names
@@ -123,11 +124,14 @@ class ClaimRules(Rules):
 
 def _validate_status(status: Json) -> list[FieldError]:
     return [
+        # upstream shows the amount as an integer of 64 bits
         invalid(
-            f"status.capacity[{name}]", int(amount_of(value)), "must be a valid resource quantity"
+            f"status.capacity[{name}]",
+            int(max(amount, Decimal(-(2**63)))),
+            "must be a valid resource quantity",
         )
         for name, value in (status.get("capacity") or EMPTY).items()
-        if amount_of(value) < 0
+        if (amount := amount_of(value)) < 0
     ]
 
 

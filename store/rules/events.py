@@ -16,6 +16,7 @@ from verger.store.invalid import FieldError, immutable, invalid, required
 from verger.store.objects import Object, namespace_of
 from verger.store.rules.base import Rules
 
+_API_VERSION: Final = "events.k8s.io/v1"
 _SHORT_MAX: Final = 128
 _MESSAGE_MAX: Final = 1024
 _ALWAYS: Final[dict[str, Any]] = {
@@ -57,6 +58,7 @@ def to_core(obj: Mapping[str, Any]) -> Object:
 def from_core(obj: Mapping[str, Any]) -> Object:
     """A stored event in the form of events.k8s.io."""
     out = {_NEW_NAMES.get(key, key): value for key, value in obj.items()}
+    out["apiVersion"] = _API_VERSION
     for key in ("reportingController", "reportingInstance"):
         if not out.get(key):
             out.pop(key, None)

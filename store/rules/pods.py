@@ -96,6 +96,8 @@ class PodRules(Rules):
                 Rules.prepare_update(self, new, old, subresource)
                 podupdates.keep_from_status(new, old)
                 return
+            case "binding":
+                return  # the change is made here, not by a client
             case "ephemeralcontainers":
                 podupdates.keep_all_but_ephemeral(new, old)
             case "resize":
@@ -107,8 +109,8 @@ class PodRules(Rules):
             new["metadata"]["generation"] = (meta(old).get("generation") or 0) + 1
 
     def validates_whole_on_update(self, subresource: str) -> bool:
-        """Whatever changes the spec is judged by all of it."""
-        return subresource != "status"
+        """Whatever clients change of the spec is judged by all of it."""
+        return subresource not in ("status", "binding")
 
     def validate_create(self, obj: Mapping[str, Any], *, namespaced: bool) -> list[FieldError]:
         """What is true of new pods alone, too."""
@@ -137,6 +139,8 @@ class PodRules(Rules):
         self, new: Mapping[str, Any], old: Mapping[str, Any], subresource: str
     ) -> list[FieldError]:
         """What this endpoint may change."""
+        if subresource == "binding":
+            return []
         if subresource == "resize":
             return podupdates.validate_resize(new, old)
         errors = podupdates.validate_annotations(annotations_of(new), annotations_of(old))

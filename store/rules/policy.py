@@ -3,7 +3,7 @@
 upstream: pkg/apis/core/validation (ValidateResourceQuota, ValidateLimitRange), pkg/apis/policy, pkg/apis/scheduling
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -54,14 +54,12 @@ class QuotaRules(Rules):
         hard = spec.get("hard") or EMPTY
         errors = resources.quantities("spec.hard", hard, resources.quota_resource_name)
         scopes = spec.get("scopes") or []
-        for scope in scopes:
-            if scope not in _SCOPES:
-                errors.append(invalid("spec.scopes", scopes, "unsupported scope"))
-            errors += [
-                invalid("spec.scopes", scopes, "unsupported scope applied to resource")
-                for name in sorted(hard)
-                if not _fits(scope, name)
-            ]
+        # upstream says both again for every scope; each shows all scopes, which makes much of little.
+        if not set(scopes) <= set(_SCOPES):
+            errors.append(invalid("spec.scopes", scopes, "unsupported scope"))
+        if not _all_fit(scopes, hard):
+            text = "unsupported scope applied to resource"
+            errors.append(invalid("spec.scopes", scopes, text))
         errors += _conflicts(scopes, scopes)
         if (selector := spec.get("scopeSelector")) is not None:
             errors += _scope_selector(selector, hard, scopes)
@@ -92,6 +90,10 @@ def _fits(scope: str, resource: str) -> bool:
     return scope != "BestEffort" or resource == "pods"
 
 
+def _all_fit(scopes: Iterable[str], hard: Iterable[str]) -> bool:
+    return all(_fits(scope, name) for scope in {*scopes} & {*_SCOPES} for name in hard)
+
+
 def _conflicts(scopes: list[str], shown: list[str]) -> list[FieldError]:
     return [
         invalid("spec.scopes", shown, "conflicting scopes")
@@ -104,16 +106,14 @@ def _scope_selector(selector: Json, hard: Json, shown: list[str]) -> list[FieldE
     field = "spec.scopeSelector.matchExpressions"
     expressions = selector.get("matchExpressions") or ()
     errors: list[FieldError] = []
+    if not _all_fit([item.get("scopeName") or "" for item in expressions], hard):
+        text = "unsupported scope applied to resource"
+        errors.append(invalid(field, dict(selector), text))
     for expression in expressions:
         scope, operator = expression.get("scopeName") or "", expression.get("operator") or ""
         wanted = expression.get("values") or []
         if scope not in _SCOPES:
             errors.append(invalid(f"{field}.scopeName", scope, "unsupported scope"))
-        errors += [
-            invalid(field, dict(selector), "unsupported scope applied to resource")
-            for name in sorted(hard)
-            if not _fits(scope, name)
-        ]
         if scope in _EXISTS_ALONE and operator != "Exists":
             text = (
                 "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, "

@@ -90,7 +90,7 @@ def resource_quantity(field: str, name: str, quantity: Any) -> list[FieldError]:
     errors = []
     if value < 0:
         errors.append(invalid(field, str(quantity), "must be greater than or equal to 0"))
-    if (name in _COUNTED or _is_extended(name)) and value * 1000 % 1000:
+    if (name in _COUNTED or _is_extended(name)) and value != value.to_integral_value():
         errors.append(invalid(field, str(quantity), "must be an integer"))
     return errors
 

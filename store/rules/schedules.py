@@ -40,8 +40,10 @@ _DESCRIPTORS: Final = frozenset(
     {"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"}
 )
 _EVERY: Final = "@every "
-_duration = re.compile(r"[-+]?(0|((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)").fullmatch
+_duration = re.compile(r"[-+]?(0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)").fullmatch
 _number = re.compile(r"[-+]?\d+", re.ASCII).fullmatch
+_ZONE_MAX: Final = 64
+"""No name is half as long, and to look for one with very many parts is deep recursion."""
 _zone_part = re.compile(r"[A-Za-z.\-_0-9+]{1,14}").fullmatch
 
 
@@ -149,7 +151,9 @@ def zone_complaint(zone: str) -> str:
 def is_zone(name: str) -> bool:
     """Whether there is such a time zone. Where no time zones are installed, any name that could be one is."""
     parts = name.split("/")
-    if any(part in (".", "..") or part.startswith("-") or not _zone_part(part) for part in parts):
+    if len(name) > _ZONE_MAX or any(
+        part in (".", "..") or part.startswith("-") or not _zone_part(part) for part in parts
+    ):
         return False
     return name == "UTC" or _is_installed(name) or not _is_installed("Etc/UTC")
 

@@ -53,7 +53,7 @@ def derived_address(uid: str) -> str:
 
 def _derived_port(uid: str, what: str, taken: set[int]) -> int:
     start = _derived(uid, what, len(NODE_PORTS))
-    for step in range(len(NODE_PORTS)):
+    for step in range(len(NODE_PORTS) if len(taken) < len(NODE_PORTS) else 0):
         port = NODE_PORTS[(start + step) % len(NODE_PORTS)]
         if port not in taken:
             taken.add(port)
@@ -65,7 +65,7 @@ def sync_addresses(spec: Object, before: Json) -> None:
     """The one address and the list of addresses say the same; whichever was changed decides."""
     one, many = spec.get("clusterIP") or "", spec.get("clusterIPs") or []
     if one == (before.get("clusterIP") or ""):
-        if many and not one:
+        if many and many[0] and not one:
             spec["clusterIP"] = many[0]
         return
     if one and (not many or many == (before.get("clusterIPs") or [])):
@@ -87,7 +87,7 @@ def keep_allocated(spec: Object, before: Json) -> None:
     for key in ("ipFamilies", "ipFamilyPolicy"):
         if not spec.get(key) and before.get(key):
             spec[key] = before[key]
-    if spec.get("type") in ON_NODES and before.get("type") in ON_NODES:
+    if spec.get("ports") and spec.get("type") in ON_NODES and before.get("type") in ON_NODES:
         known = {
             (port.get("protocol"), port.get("port")): port.get("nodePort")
             for port in before.get("ports") or ()
@@ -97,7 +97,7 @@ def keep_allocated(spec: Object, before: Json) -> None:
             if not port.get("nodePort")
             and (found := known.get((port.get("protocol"), port.get("port"))))
             else port
-            for port in spec.get("ports") or ()
+            for port in spec["ports"]
         ]
     if needs_health_port(spec) and needs_health_port(before):
         spec.setdefault("healthCheckNodePort", before.get("healthCheckNodePort"))
@@ -113,11 +113,11 @@ def drop_what_the_type_lacks(spec: Object, before: Json) -> None:
         for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
             if spec.get(key) == before.get(key):
                 spec.pop(key, None)
-    if was in ON_NODES and kind not in ON_NODES:
+    if spec.get("ports") and was in ON_NODES and kind not in ON_NODES:
         known = {port.get("nodePort") for port in before.get("ports") or ()}
         spec["ports"] = [
             {key: value for key, value in port.items() if key != "nodePort" or value not in known}
-            for port in spec.get("ports") or ()
+            for port in spec["ports"]
         ]
     if was == "LoadBalancer":
         for key in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
@@ -151,13 +151,14 @@ def allocate(spec: Object, uid: str) -> None:
     wanted = kind == "NodePort" or (
         kind == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is not False
     )
-    taken = {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}
-    if wanted and not headless:
+    ports = spec.get("ports") or ()
+    taken = {port["nodePort"] for port in ports if port.get("nodePort")}
+    if ports and wanted and not headless:
         spec["ports"] = [
             port
             if port.get("nodePort")
             else {**port, "nodePort": _derived_port(uid, f"port {index}", taken)}
-            for index, port in enumerate(spec.get("ports") or ())
+            for index, port in enumerate(ports)
         ]
     if needs_health_port(spec) and not spec.get("healthCheckNodePort"):
         spec["healthCheckNodePort"] = _derived_port(uid, "health", taken)

@@ -15,6 +15,7 @@ from verger.store.rules import values
 from verger.store.rules.base import Rules
 from verger.store.rules.serviceaddresses import (
     HEADLESS,
+    NODE_PORTS,
     ON_NODES,
     WITH_ADDRESS,
     allocate,
@@ -125,7 +126,8 @@ class ServiceRules(Rules):
             errors += named("spec.loadBalancerClass", name, names.qualified)
         errors += _traffic(spec)
         spread = spec.get("trafficDistribution")
-        return errors + maybe_one_of("spec.trafficDistribution", spread, _SPREADS)
+        errors += maybe_one_of("spec.trafficDistribution", spread, _SPREADS)
+        return errors or _ports_out_of_range(ports)
 
     def validate_update(
         self, new: Mapping[str, Any], old: Mapping[str, Any], subresource: str
@@ -272,6 +274,19 @@ def _port_clashes(kind: Any, ports: list[Json]) -> list[FieldError]:
             errors.append(duplicate(f"spec.ports[{index}]", shown))
         seen.add(key)
     return errors
+
+
+def _ports_out_of_range(ports: list[Json]) -> list[FieldError]:
+    # upstream: the allocator of node ports, which is asked when nothing else is wrong
+    text = (
+        "provided port is not in the valid range. The range of valid ports is "
+        f"{NODE_PORTS[0]}-{NODE_PORTS[-1]}"
+    )
+    return [
+        invalid(f"spec.ports[{index}].nodePort", number, text)
+        for index, port in enumerate(ports)
+        if (number := port.get("nodePort")) and number not in NODE_PORTS
+    ]
 
 
 def _source_ranges(spec: Json) -> list[FieldError]:

@@ -118,15 +118,16 @@ def int_or_percent(field: str, value: int | str | None) -> list[FieldError]:
 
 def at_most_100_percent(field: str, value: int | str | None) -> list[FieldError]:
     """A percentage is no more than all of it."""
-    if isinstance(value, str) and _percent(value) and int(value[:-1]) > 100:
+    if isinstance(value, str) and count_of(value) > 100:
         return [invalid(field, value, "must not be greater than 100%")]
     return []
 
 
 def count_of(value: int | str | None) -> int:
-    """The number of an int-or-percent; 0 for what is neither."""
+    """The number of an int-or-percent, as far as a number of 32 bits goes; 0 for what is neither."""
     if isinstance(value, str):
-        return int(value[:-1]) if _percent(value) else 0
+        digits = value[:-1].lstrip("0")
+        return min(int(digits[:12] or 0), INT32_MAX) if _percent(value) else 0
     return value or 0
 
 

@@ -126,6 +126,7 @@ def validate_volumes(
     """The volumes that can be mounted, by name, and what is wrong with the others."""
     found: dict[str, Json] = {}
     errors: list[FieldError] = []
+    own_claims = {f"{pod_name}-{item.get('name')}" for item in volumes if "ephemeral" in item}
     for index, volume in enumerate(volumes):
         at, name = f"{field}[{index}]", volume.get("name") or ""
         wrong = _source(at, volume)
@@ -137,11 +138,7 @@ def validate_volumes(
         else:
             found[name] = volume
         claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
-        if (
-            pod_name
-            and claim
-            and any("ephemeral" in v and f"{pod_name}-{v.get('name')}" == claim for v in volumes)
-        ):
+        if pod_name and claim in own_claims:
             text = "must not reference a PVC that gets created for an ephemeral volume"
             errors.append(invalid(f"{at}.persistentVolumeClaim.claimName", claim, text))
     return found, errors

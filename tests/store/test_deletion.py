@@ -248,6 +248,47 @@ async def test_grace_can_only_be_shortened(store: Store) -> None:
     assert not store.there(kind, "a")
 
 
+POD = {**named(), "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}}
+
+
+async def test_pod_without_time_to_end_is_marked_before_it_goes(store: Store) -> None:
+    """Whoever runs it learns that there is no time; a dry run says the same and changes nothing."""
+    await store.create("Pod", POD)
+    start = store.backend.revision
+    dry, gone = await store.delete("Pod", "a", grace_seconds=0, dry_run=True)
+    assert (meta(dry)["deletionGracePeriodSeconds"], gone) == (0, True)
+    assert store.backend.revision == start
+    found, gone = await store.delete("Pod", "a", grace_seconds=0)
+    assert (meta(found)["deletionGracePeriodSeconds"], gone) == (0, True)
+    assert not store.there("Pod", "a")
+    (first, marked), (second, last) = changes(store, "pods", start)
+    assert (first, second) == (EventType.MODIFIED, EventType.DELETED)
+    assert meta(marked)["deletionTimestamp"] == NOW
+    assert last == {**marked, "metadata": {**meta(marked), "resourceVersion": str(start + 2)}}
+
+
+async def test_time_to_end_begins_with_the_first_deletion(store: Store) -> None:
+    """A later one without a word of it changes nothing; one that hurries counts from the beginning."""
+    await store.create("Pod", POD)
+    found, gone = await store.delete("Pod", "a", grace_seconds=60)
+    assert (meta(found)["deletionTimestamp"], gone) == ("2023-11-14T22:14:20Z", False)
+    await store.clock.advance(5)
+    assert await store.delete("Pod", "a") == (found, False)
+    hurried, gone = await store.delete("Pod", "a", grace_seconds=10)
+    assert (meta(hurried)["deletionTimestamp"], gone) == (LATER, False)
+    assert meta(hurried)["generation"] == meta(found)["generation"]
+
+
+async def test_finalizers_hold_a_pod_that_has_no_time_left(store: Store) -> None:
+    """It goes with the last of them."""
+    await store.create("Pod", {**POD, **named(finalizers=["e.com/x"])})
+    found, gone = await store.delete("Pod", "a", grace_seconds=0)
+    assert (meta(found)["deletionGracePeriodSeconds"], gone) == (0, False)
+    assert await store.delete("Pod", "a", grace_seconds=0) == (found, False)
+    await store.patch("Pod", "a", {"metadata": {"finalizers": None}})
+    assert not store.there("Pod", "a")
+
+
 # Collections
 
 

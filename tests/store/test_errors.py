@@ -22,7 +22,7 @@ from verger.store.invalid import (
     too_many,
 )
 
-QUICK = settings(max_examples=150, deadline=None, derandomize=True)
+QUICK = settings(max_examples=80, deadline=None, derandomize=True)
 
 REASONS = [
     (errors.BadRequest, 400, "BadRequest"),

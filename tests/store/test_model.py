@@ -670,7 +670,7 @@ def test_store_agrees_with_its_model() -> None:
     # Shrinking and explaining a failure takes minutes here: the longer run below does it.
     phases = (Phase.generate,)
     quick = settings(
-        max_examples=50, stateful_step_count=40, deadline=None, derandomize=True, phases=phases
+        max_examples=40, stateful_step_count=40, deadline=None, derandomize=True, phases=phases
     )
     run_state_machine_as_test(StoreMachine, settings=quick)
 

@@ -537,7 +537,7 @@ _OPERATIONS = st.lists(
 )
 
 
-@settings(max_examples=90, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(current=_DOCUMENTS, operations=_OPERATIONS)
 def test_what_the_rfc_allows_is_done_as_another_implementation_does(
     current: dict[str, Any], operations: list[dict[str, Any]]

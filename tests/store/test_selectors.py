@@ -16,7 +16,7 @@ from verger.store.selectors import (
     parse_labels,
 )
 
-QUICK = settings(max_examples=150, deadline=None, derandomize=True)
+QUICK = settings(max_examples=80, deadline=None, derandomize=True)
 
 OPERATORS = "in, notin, =, ==, !=, gt, lt"
 UNABLE = "unable to parse requirement: "

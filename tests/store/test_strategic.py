@@ -998,7 +998,7 @@ def patches(draw: st.DrawFn, *, ordering: bool) -> dict[str, Any]:
     return patch
 
 
-@settings(max_examples=90, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(live=PODS, patch=patches(ordering=True))
 def test_merge_agrees_with_a_plain_model(live: dict[str, Any], patch: dict[str, Any]) -> None:
     """Whatever the directives, the result is that of a naive implementation, and nothing is
@@ -1060,7 +1060,7 @@ def _list_difference(old: Any, new: Any, ref: TypeRef | None, *, key: str) -> tu
     return [*changes, *({key: x[key], "$patch": "delete"} for x in old if x[key] not in after)], []
 
 
-@settings(max_examples=90, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(old=PODS, new=PODS)
 def test_difference_of_two_objects_turns_one_into_the_other(
     old: dict[str, Any], new: dict[str, Any]

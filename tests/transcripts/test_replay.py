@@ -208,12 +208,6 @@ CLAIMS = {
         pytest.param("creationTimestamp", f"{NOW:%FT%TZ}", "<time>", id="a time of the run"),
         pytest.param("x", f"at {NOW:%FT%T.%fZ}", "at <time.6>", id="its digits count"),
         pytest.param("x", "2001-01-01T00:00:00Z", "2001-01-01T00:00:00Z", id="a time long ago"),
-        pytest.param(
-            "x",
-            f"{NOW + datetime.timedelta(seconds=3600):%FT%TZ}",
-            "<time+3600>",
-            id="a time to come",
-        ),
         pytest.param("continue", "abc", "<continue>", id="a continue token"),
         pytest.param("continue", "", "", id="no continue token"),
         pytest.param("cells", ["x", "5m3s"], ["x", "<age>"], id="an age in a table"),
@@ -274,6 +268,13 @@ CLAIMS = {
 def test_normal_form(key: str, value: Any, form: Any) -> None:
     """What differs between runs becomes a word, and everything else stays as it is."""
     assert Normaliser(VARIABLES).value(value, key=key) == form
+
+
+def test_time_to_come_is_told_as_a_distance() -> None:
+    """In tens of seconds: a server takes a moment to answer."""
+    now = datetime.datetime.now(datetime.UTC)
+    coming = f"{now + datetime.timedelta(seconds=3602):%FT%TZ}"
+    assert Normaliser(VARIABLES).value(coming, key="x") == "<time+3600>"
 
 
 def test_normal_form_of_managed_fields_has_an_order_of_its_own() -> None:

@@ -25,6 +25,8 @@ MEMORY: dict[str, Any] = {
     "resource": {"name": "memory", "target": {"type": "AverageValue", "averageValue": "1Gi"}},
 }
 METRICS = "autoscaling.alpha.kubernetes.io/metrics"
+CURRENT = "autoscaling.alpha.kubernetes.io/current-metrics"
+CONDITIONS = "autoscaling.alpha.kubernetes.io/conditions"
 BEHAVIOR = "autoscaling.alpha.kubernetes.io/behavior"
 SHARE = {"type": "Percent", "value": 100, "periodSeconds": 15}
 
@@ -205,12 +207,14 @@ def test_version_1_shows_in_annotations_what_it_has_no_field_for() -> None:
         pytest.param("{", id="no JSON"),
         pytest.param("7", id="a number"),
         pytest.param('[7, null, "x", [1]]', id="a list of anything"),
-        pytest.param('[{"type":"Pods","pods":7}]', id="a metric of a wrong sort"),
+        pytest.param('[{"type":"Pods","pods":7,"status":7}]', id="a metric of a wrong sort"),
         pytest.param('[{"type":{"a":1}}]', id="a type that is none"),
     ],
 )
 def test_annotation_that_is_not_what_it_should_be_is_passed_over(text: str) -> None:
     """Whoever wrote it, the autoscaler is read without it."""
-    body = put(SCALER, "metadata/annotations", {METRICS: text, BEHAVIOR: text})
-    spec = _version_1().view.to_stored(body)["spec"]
-    assert not {"metrics", "behavior"} & {*spec}
+    notes = {METRICS: text, BEHAVIOR: text, CURRENT: text, CONDITIONS: text}
+    body = put({**SCALER, "status": {}}, "metadata/annotations", notes)
+    found = _version_1().view.to_stored(body)
+    assert not {"metrics", "behavior"} & {*found["spec"]}
+    assert found["status"] == {}

@@ -212,6 +212,15 @@ def test_class_of_an_ingress_is_said_once() -> None:
         pytest.param(
             "NetworkPolicy",
             "spec/ingress/0/from/0",
+            {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.0.0.0/8"]}},
+            [
+                'spec.ingress[0].from[0].ipBlock.except[0]: Invalid value: "10.0.0.0/8": must be a strict subset of `cidr`'
+            ],
+            id="but for all of it",
+        ),
+        pytest.param(
+            "NetworkPolicy",
+            "spec/ingress/0/from/0",
             {"ipBlock": {"cidr": "10.0.0.0"}},
             [
                 'spec.ingress[0].from[0].ipBlock.cidr: Invalid value: "10.0.0.0": must be a valid CIDR value, (e.g. '

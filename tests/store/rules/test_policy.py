@@ -125,6 +125,13 @@ def test_what_is_left_out_is_filled_in(
             id="scopes that have nothing in common",
         ),
         pytest.param(
+            "ResourceQuota",
+            "spec/scopes",
+            ["Terminating", "NotTerminating"],
+            ['spec.scopes: Invalid value: ["Terminating","NotTerminating"]: conflicting scopes'],
+            id="pods that end and do not",
+        ),
+        pytest.param(
             "LimitRange",
             LIMIT,
             {"type": "Container", "min": {"cpu": "2"}, "max": {"cpu": "1"}},

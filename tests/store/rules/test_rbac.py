@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.store.rules.conftest import at, change_refusals, changed, put, refusals, stored
+from tests.store.rules.conftest import STORED, at, change_refusals, changed, put, refusals, stored
 
 GROUP = "rbac.authorization.k8s.io"
 RULE = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
@@ -168,6 +168,13 @@ def test_aggregated_roles_select_others(selectors: list[Any], expected: list[str
         pytest.param(
             "RoleBinding",
             "subjects/0",
+            {"kind": "ServiceAccount", "name": "a"},
+            [],
+            id="unless it is that of the binding",
+        ),
+        pytest.param(
+            "RoleBinding",
+            "subjects/0",
             {**ACCOUNT, "apiGroup": GROUP},
             [f'subjects[0].apiGroup: Unsupported value: "{GROUP}": supported values: ""'],
             id="an account of another group",
@@ -198,6 +205,13 @@ def test_binding_stays_with_its_role(kind: str) -> None:
     assert "subjects" not in changed(kind, BINDING, "subjects", None)
     same = {"kind": "ClusterRole", "name": "r"}
     assert changed(kind, BINDING, "roleRef", same)["roleRef"] == {"apiGroup": GROUP, **same}
+
+
+@pytest.mark.parametrize("kind", ["Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"])
+def test_put_creates_what_is_not_there(kind: str) -> None:
+    """So that `kubectl auth reconcile` and its like need not ask first; and no revision is needed to overwrite."""
+    rules = STORED[kind].rules
+    assert (rules.create_on_update, rules.unconditional_update) == (True, True)
 
 
 def test_rules_of_a_role_may_change() -> None:

@@ -12,6 +12,7 @@ from tests.store.rules.conftest import (
     at,
     change_refusals,
     changed,
+    create,
     put,
     refusals,
     stored,
@@ -241,10 +242,19 @@ def test_addresses_of_a_service_stay(
     assert change_refusals("Service", body, path, value) == expected
 
 
-def test_update_that_leaves_out_what_was_allocated_keeps_it() -> None:
-    """A client need not know what the server chose."""
-    old = stored("Service", NODES)
-    new, errors = update(STORED["Service"], old, {**NODES, "metadata": old["metadata"]})
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        pytest.param("type", "NodePort", id="ports on the nodes"),
+        pytest.param("ipFamilyPolicy", "PreferDualStack", id="a policy that was chosen"),
+        pytest.param("clusterIP", "10.96.0.7", id="an address that was chosen"),
+    ],
+)
+def test_update_that_leaves_out_what_was_allocated_keeps_it(key: str, value: str) -> None:
+    """A client need not know what the server chose, nor say again what it chose itself."""
+    old = stored("Service", put(SERVICE, f"spec/{key}", value))
+    body = NODES if key == "type" else SERVICE
+    new, errors = update(STORED["Service"], old, {**body, "metadata": old["metadata"]})
     assert (new, errors) == (old, [])
 
 
@@ -265,3 +275,13 @@ def test_what_the_type_lacks_goes_with_the_old_type(kind: str, lost: list[str]) 
     spec = changed("Service", body, "spec/type", kind)["spec"]
     assert not {*lost} & {*spec}
     assert not any("nodePort" in port for port in spec["ports"])
+
+
+def test_list_of_ports_that_is_empty_is_not_written() -> None:
+    """A refused service looks as it was sent, and as it would when it is sent again."""
+    new, errors = create(STORED["Service"], put(NODES, "spec/ports", ABSENT))
+    assert [str(error) for error in errors] == ["spec.ports: Required value"]
+    assert "ports" not in new["spec"]
+    for kind in ("NodePort", "ClusterIP"):
+        again, _ = update(STORED["Service"], new, put(new, "spec/type", kind))
+        assert "ports" not in again["spec"]

@@ -249,16 +249,18 @@ def test_where_storage_is_stays(kind: str, path: str, value: Any, expected: list
 
 
 def test_bound_claim_may_grow() -> None:
-    """Its status says that it is bound, and how large it is."""
-    old = put(stored("PersistentVolumeClaim", CLAIM), "spec/volumeName", "v")
-    old["status"] = {"phase": "Bound", "capacity": {"storage": "1Gi"}}
+    """What has not come of a growth can be taken back, but for what is there already."""
     sized = "spec/resources/requests/storage"
+    claim = put(stored("PersistentVolumeClaim", CLAIM), sized, "3Gi")
+    old = put(claim, "spec/volumeName", "v")
+    old["status"] = {"phase": "Bound", "capacity": {"storage": "1Gi"}}
 
     def resized(size: str) -> list[str]:
         kind = STORED["PersistentVolumeClaim"]
         return [str(error) for error in update(kind, old, put(old, sized, size))[1]]
 
+    assert resized("4Gi") == []
     assert resized("2Gi") == []
-    assert resized("1Mi") == [
+    assert resized("1Gi") == [
         "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity"
     ]
