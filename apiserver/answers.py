@@ -11,16 +11,22 @@ from verger.store.objects import encode
 
 WARNING_RUNES: Final = 256
 WARNING_TOTAL: Final = 4096
-"""upstream: beyond this many characters in all, each warning is cut to 256."""
+"""upstream: beyond this many characters in all, each warning is cut to 256, and what is still too much is left out."""
+WARNINGS_MAX: Final = 64
+"""Headers of one answer: Python's own client gives up at 100 of all sorts."""
 
 
 def warning_headers(texts: Iterable[str]) -> list[str]:
-    """The values of the Warning headers for some texts, each once."""
+    """The values of the Warning headers for some texts, each once, as many of them as fit into a head."""
     unique = list(dict.fromkeys(texts))
     if sum(map(len, unique)) > WARNING_TOTAL:
         unique = [text[:WARNING_RUNES] for text in unique]
     out = []
-    for text in unique:
+    room = WARNING_TOTAL
+    for text in unique[:WARNINGS_MAX]:
+        room -= len(text)
+        if room < 0:
+            break
         clean = "".join(char if char.isprintable() else " " for char in text)
         escaped = clean.replace("\\", "\\\\").replace('"', '\\"')
         out.append(f'299 - "{escaped}"')

@@ -43,7 +43,8 @@ from verger.store.invalid import quote
 from verger.store.kinds import Form
 from verger.store.objects import Object, uid_of
 from verger.store.reading import ListResult, parse_revision
-from verger.store.registry import Change, Registry, details_of, not_found
+from verger.store.refusals import details_of, not_found
+from verger.store.registry import Change, Registry
 from verger.store.request import Answerer, Posting, User, WriteRequest
 from verger.watch.clock import Clock
 

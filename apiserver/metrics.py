@@ -26,6 +26,7 @@ class _Gauge(NamedTuple):
     name: str
     help: str
     read: Callable[[], float]
+    labels: Mapping[str, str]
 
 
 class _Counters(NamedTuple):
@@ -59,9 +60,16 @@ class Metrics:
         durations[bisect_left(_BUCKETS, seconds)] += 1
         durations[-1] += seconds
 
-    def add_gauge(self, name: str, help_: str, read: Callable[[], float]) -> None:
+    def add_gauge(
+        self,
+        name: str,
+        help_: str,
+        read: Callable[[], float],
+        *,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
         """A number that is read when the metrics are."""
-        self._gauges.append(_Gauge(name, help_, read))
+        self._gauges.append(_Gauge(name, help_, read, labels or {}))
 
     def add_counters(
         self, name: str, help_: str, label: str, read: Callable[[], Mapping[str, int]]
@@ -111,7 +119,9 @@ class Metrics:
             durations.add_metric(pair, buckets, counts[-1])
         yield durations
         for gauge in self._gauges:
-            yield GaugeMetricFamily(gauge.name, gauge.help, value=gauge.read())
+            single = GaugeMetricFamily(gauge.name, gauge.help, labels=tuple(gauge.labels))
+            single.add_metric(tuple(gauge.labels.values()), gauge.read())
+            yield single
         for counters in self._counters:
             family = CounterMetricFamily(
                 counters.name, counters.help, labels=(counters.label,) if counters.label else ()

@@ -6,6 +6,7 @@ Routing is ours, by splitting the path: aiohttp's router would try a pattern for
 """
 
 import asyncio
+import logging
 import ssl
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
@@ -84,6 +85,8 @@ class ApiServer:
             handler_cancellation=True,  # a watch whose client has gone must not stay
             keepalive_timeout=KEEPALIVE,
             access_log=None,
+            auto_decompress=False,  # no client compresses, and a small body must not become a large one
+            logger=_quoting_nothing(self._log),
             tcp_keepalive=True,
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=0.5)
@@ -189,6 +192,27 @@ class ApiServer:
             warnings=passing.warnings,
             more=status_headers(error),
         )
+
+
+class _Unquoted(logging.Handler):
+    """Tells that aiohttp did not understand a request, and not what stood in it: that may be a credential."""
+
+    def __init__(self, log: "FilteringBoundLogger") -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[0] if record.exc_info else None
+        name = error.__name__ if error is not None else ""
+        self._log.warning("request not understood", said=record.getMessage(), error=name)
+
+
+def _quoting_nothing(log: "FilteringBoundLogger") -> logging.Logger:
+    logger = logging.Logger(
+        "aiohttp of one plane"
+    )  # it has no parent: nothing gets past the handler
+    logger.addHandler(_Unquoted(log))
+    return logger
 
 
 class _Passing:

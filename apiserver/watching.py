@@ -25,6 +25,8 @@ TIMEOUT_MIN: Final = 1800.0
 """Seconds that a watch without a timeout lasts, up to twice that. upstream: --min-request-timeout"""
 TICK: Final = 60.0
 """Seconds between bookmarks; a client that has not read anything for that long is disconnected."""
+PIECE: Final = 256 * 1024
+"""Bytes from which on lines are written without waiting for more: what is written is held until the client reads it."""
 BOOKMARK_BEFORE_END: Final = 2.0
 """upstream: bookmarks come about once a minute, and once 2 s before the end."""
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
@@ -158,14 +160,13 @@ class Watch:
             lines = [encoder.line(EventType.ADDED, row) for row in rows]
             if marked:
                 lines.append(encoder.bookmark(subscription.initial_revision, ends_initial=True))
-            if lines:
-                await self._write(response, b"".join(lines))
+            await self._write_all(response, lines)
         try:
             while not self._ended:
                 events = subscription.pending()
                 if events:
                     lines = [encoder.line(event.type, event.object) for event in events]
-                    await self._write(response, lines[0] if len(lines) == 1 else b"".join(lines))
+                    await self._write_all(response, lines)
                 elif self._bookmark_due:
                     self._bookmark_due = False
                     await self._write(response, encoder.bookmark(subscription.revision))
@@ -176,6 +177,15 @@ class Watch:
         except Expired as expired:
             gone = Gone(f"too old resource version: {expired.requested} ({expired.oldest})")
             await self._write(response, error_line(gone))
+
+    async def _write_all(self, response: web.StreamResponse, lines: Sequence[bytes]) -> None:
+        """Many lines go out in few pieces, none of which is more than a slow client can read in a while."""
+        first = size = 0
+        for index, line in enumerate(lines):
+            size += len(line)
+            if size >= PIECE or index == len(lines) - 1:
+                await self._write(response, b"".join(lines[first : index + 1]))
+                first, size = index + 1, 0
 
     async def _write(self, response: web.StreamResponse, data: bytes) -> None:
         self._writing = True

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 import yaml
-from verger.apiserver.bodies import BodyError, Parsed
+from verger.apiserver.bodies import DEPTH_MAX, BodyError, Parsed
 from verger.store.invalid import quote
 
 NODES_MAX: Final = 1_000_000
@@ -54,6 +54,21 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+def _check_depth(body: bytes) -> None:
+    """Reads the document without making anything of it. Raises BodyError and YAMLError.
+
+    The composer calls itself for each container, in C, where too deep a stack ends the process.
+    """
+    depth = 0
+    for event in yaml.parse(body, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEPTH_MAX:
+                raise BodyError("yaml: exceeded max depth")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
 def _check_expansion(root: yaml.Node) -> None:
     """Counts the nodes that the document stands for, aliases written out. Raises BodyError."""
     sizes: dict[int, int] = {}
@@ -83,6 +98,7 @@ def _check_expansion(root: yaml.Node) -> None:
 def parse_yaml(body: bytes) -> Parsed:
     """One YAML document that is an object. Raises BodyError."""
     try:
+        _check_depth(body)
         loader = _Loader(body)
         try:
             node = loader.get_single_node()

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -10,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from verger.cmd.failure import EXIT_USAGE
+from verger.cmd.oidc import oidc
+from verger.cmd.process import log_of, stopping_event, tune, tuned
+from verger.cmd.run import run
 from verger.cmd.settings import ServeSettings, SettingsError, load_settings, options_of
-
-EXIT_USAGE = 2
-"""The exit code of everything that the user can mend: flags, files, ports."""
-
-GC_THRESHOLD = 10_000
-"""Container objects that come to stay before the collector looks at the young ones. Python's 700 is for programs that
-keep less: a store of ten thousand objects would be looked through for every few hundred more."""
+from verger.cmd.token import token
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -26,7 +23,15 @@ def main() -> None:
 
     \b
     verger serve    a whole control plane in one process: store, HTTPS API, controllers
+    verger run      the controllers alone, beside somebody else's API server
+    verger token    what a token proves, and a file that always holds a good one
+    verger oidc     what others need to verify tokens, as files for any web server
     """
+
+
+main.add_command(run)
+main.add_command(token)
+main.add_command(oidc)
 
 
 @main.command(
@@ -47,7 +52,7 @@ def serve(hints: bool, **flags: Any) -> None:
     except SettingsError as error:
         _fail(str(error))
     # Heavy imports come after the settings have been found good: --help and mistakes answer at once.
-    _tune()
+    tune()
     from verger.embed.options import StartError
 
     try:
@@ -56,64 +61,34 @@ def serve(hints: bool, **flags: Any) -> None:
         _fail(str(error))
 
 
-def _tune() -> None:
-    """Settings of the interpreter for a process that is a server and nothing else, before anything is loaded."""
-    gc.disable()
-    # Threads that have signed get the interpreter back sooner than after the usual 5 ms.
-    sys.setswitchinterval(0.001)
-
-
-def _tuned() -> None:
-    """What is there after the start stays: the collector need not look at it again and again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 20, 100)
-    gc.enable()
-
-
 def _fail(message: str) -> None:
     click.echo(f"verger: {message}", err=True)
     sys.exit(EXIT_USAGE)
 
 
 async def _serve(settings: ServeSettings, *, hints: bool) -> None:
-    from verger.embed.logs import make_logger
     from verger.embed.plane import ControlPlane
 
-    log_format = settings.log_format
-    if log_format == "auto":
-        log_format = "console" if sys.stderr.isatty() else "json"
-    log = make_logger(level=settings.log_level, format=log_format)
+    log = log_of(settings)
     plane = ControlPlane(settings.plane_options(), log=log)
-    stopping = asyncio.Event()
-
-    def stop(number: int) -> None:
-        if stopping.is_set():
-            # Asked twice: no more good manners.
-            os._exit(128 + number)
-        log.info("stopping", signal=signal.Signals(number).name)
-        stopping.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number)
-    loop.add_signal_handler(signal.SIGHUP, plane.reload_keys)
+    stopping = stopping_event(log)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, plane.reload_keys)
     starting = asyncio.create_task(plane.start())
     stopped = asyncio.create_task(stopping.wait())
     await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
     try:
-        if not starting.done():
+        if starting.done():
+            await starting
+            tuned()
+            if hints:
+                _print_hints(plane.kubeconfig)
+            broken = asyncio.create_task(plane.wait())
+            await asyncio.wait([broken, stopped], return_when=asyncio.FIRST_COMPLETED)
+            broken.cancel()
+        else:
             starting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await starting
-            return
-        await starting
-        _tuned()
-        if hints:
-            _print_hints(plane.kubeconfig)
-        broken = asyncio.create_task(plane.wait())
-        await asyncio.wait([broken, stopped], return_when=asyncio.FIRST_COMPLETED)
-        broken.cancel()
     finally:
         stopped.cancel()
         try:

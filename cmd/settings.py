@@ -32,7 +32,20 @@ def setting(default: Any, help: str, *, metavar: str = "") -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServeSettings:
+class ProcessSettings:
+    """The settings of everything that runs until it is told to end."""
+
+    shutdown_grace: float = setting(
+        10.0, "Seconds that everything has to end after SIGTERM.", metavar="SECONDS"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = setting("info", "What is logged.")
+    log_format: Literal["auto", "console", "json"] = setting(
+        "auto", "How it is logged; auto is console on a terminal and JSON elsewhere."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings(ProcessSettings):
     """The settings of `verger serve`."""
 
     bind_address: str = setting("127.0.0.1", "Address to listen on.", metavar="ADDRESS")
@@ -126,13 +139,6 @@ class ServeSettings:
     history_window: float = setting(
         300.0, "Seconds for which old revisions can be read and watched from.", metavar="SECONDS"
     )
-    shutdown_grace: float = setting(
-        10.0, "Seconds that everything has to end after SIGTERM.", metavar="SECONDS"
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = setting("info", "What is logged.")
-    log_format: Literal["auto", "console", "json"] = setting(
-        "auto", "How it is logged; auto is console on a terminal and JSON elsewhere."
-    )
 
     def plane_options(self) -> "PlaneOptions":
         """The options of the plane that these settings describe."""
@@ -184,7 +190,10 @@ def options_of(cls: type[Any]) -> Callable[[Callable[..., None]], Callable[..., 
             default=None,
             help="YAML file with any of these settings.",
         )
-        for item in reversed(fields(cls)):
+        own = cls.__annotations__
+        # What all commands have comes behind what is theirs.
+        ordered = sorted(fields(cls), key=lambda item: item.name not in own)
+        for item in reversed(ordered):
             command = _option(item, typing.get_type_hints(cls)[item.name])(command)
         return config(command)
 

@@ -101,6 +101,23 @@ class Manager:
             self._group = None
             self._tasks.clear()
 
+    async def warm(self, names: Sequence[str]) -> None:
+        """Fills the caches of controllers that do not run, so that they act at once when they are started."""
+        for name in names:
+            await self._runner(name).warm()
+
+    async def work(self, names: Sequence[str]) -> None:
+        """Runs controllers of a manager that runs, until this is cancelled: then all of them stop at once."""
+        try:
+            for name in names:
+                self.start(name)
+            await asyncio.get_running_loop().create_future()
+        finally:
+            if tasks := [self._tasks[name] for name in names if name in self._tasks]:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+
     def start(self, name: str) -> None:
         """Starts a controller; one that runs goes on. Raises UnknownController."""
         runner = self._runner(name)

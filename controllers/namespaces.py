@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from verger.controllers.reconcile import DONE, Enqueue, Object, Result, Subscriber
 from verger.controllers.recorder import Recorder
-from verger.store.client import Client
+from verger.store.client import Client, PartialDiscovery
 from verger.store.errors import ApiError, Conflict, MethodNotAllowed, NotFound
 from verger.store.kinds import Kind, Kinds
 from verger.store.objects import finalizers_of, is_terminating, name_of, thaw, uid_of
@@ -109,9 +109,10 @@ class Namespaces:
         try:
             served = await self.client.kinds()
         except ApiError as error:
+            # What is known is emptied all the same; the namespace waits for the rest.
             discovery_error = str(error)
             errors.append(discovery_error)
-            served = ()
+            served = error.kinds if isinstance(error, PartialDiscovery) else ()
         kinds = [kind for kind in served if kind.namespaced and "delete" in kind.verbs]
         pods = [kind for kind in kinds if kind.resource == "pods"]
         remaining: list[Remaining] = []

@@ -63,6 +63,15 @@ class Runner(Generic[K]):
         if self._queue is not None:
             await self._queue.idle()
 
+    async def warm(self) -> None:
+        """Returns when the caches that it needs have been filled, without working on anything."""
+        subscriber = Subscriber(self._informers)
+        try:
+            self._reconciler.subscribe(subscriber, _unheard)
+            await subscriber.synced()
+        finally:
+            subscriber.close()
+
     async def run(self) -> None:
         """Works until it is cancelled."""
         queue: WorkQueue[K] = WorkQueue(self._clock, cap=self._reconciler.backoff_cap)
@@ -130,3 +139,7 @@ class Runner(Generic[K]):
             queue.forget(key)
             if result.after is not None:
                 queue.add_after(key, result.after)
+
+
+def _unheard(key: Hashable, delay: float = 0.0) -> None:
+    """Of one that only warms up: when it starts, it hears of everything again."""

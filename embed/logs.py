@@ -7,7 +7,6 @@ before the library would be.
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, cast
 
 if TYPE_CHECKING:
@@ -15,20 +14,21 @@ if TYPE_CHECKING:
 
 Format = Literal["console", "json"]
 
-# Three base64url parts: a token, wherever it stands. And PEM keys, which begin with words of their own.
+# Three base64url parts: a token, wherever it stands. And PEM keys, which begin with words of their own and end with
+# others, or with the text that they stand in: at a quote, which a line in JSON must keep.
 _SECRETS: Final = re.compile(
-    r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
-    re.DOTALL,
+    r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r"(?:(?!-----)[^\"'\\]|\\[nrt\\])*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
 )
 REDACTED: Final = "<redacted>"
 
 
-def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Takes tokens and private keys out of a log entry."""
-    for key, value in event.items():
-        if isinstance(value, str) and ("eyJ" in value or "PRIVATE KEY" in value):
-            event[key] = _SECRETS.sub(REDACTED, value)
-    return event
+def redact(_: Any, __: str, line: str) -> str:
+    """Takes tokens and private keys out of a line, when it is all text: nothing can hide in a value by then."""
+    if "eyJ" in line or "PRIVATE KEY" in line:
+        return _SECRETS.sub(REDACTED, line)
+    return line
 
 
 class LazyLogger:
@@ -83,15 +83,15 @@ def _make(level: int, format_: Format, stream: TextIO) -> "FilteringBoundLogger"
     if format_ == "json":
         renderer = [
             structlog.processors.format_exc_info,
-            redact,
             structlog.processors.JSONRenderer(),
+            redact,
         ]
     else:
         renderer = [
-            redact,
             structlog.dev.ConsoleRenderer(
                 colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
             ),
+            redact,
         ]
     logger = structlog.wrap_logger(
         structlog.PrintLogger(stream),

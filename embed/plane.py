@@ -111,25 +111,42 @@ class ControlPlane:
         """Starts everything, and returns when the plane is ready. Raises StartError."""
         if self._task is not None:
             raise RuntimeError("the plane has been started already")
-        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.get_running_loop().create_task(self._run(started), name="verger plane")
+        loop = asyncio.get_running_loop()
+        started: asyncio.Future[None] = loop.create_future()
+        self._stopping = asyncio.Event()
+        self._parts = None
+        self.url = ""
+        task = self._task = loop.create_task(self._run(started), name="verger plane")
         try:
-            await asyncio.wait([started, self._task], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([started, task], return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             await self.stop()
             raise
-        if self._task.done():
-            await self._task
+        if task.done():
+            self._ended(task)
+            await task
+            raise StartError("the plane was stopped before it had started")
 
     async def stop(self) -> None:
-        """Stops everything, in the reverse order of start. Stopping twice is harmless. Raises what broke the plane."""
-        if self._task is None:
+        """Stops everything, in the reverse order of start, and returns when that is done.
+
+        Stopping twice is harmless, and so are several stops at once: one of them raises what broke the plane. A plane
+        that was stopped can be started again, as a new one.
+        """
+        task = self._task
+        if task is None:
             return
         self._stopping.set()
-        task, self._task = self._task, None
         await asyncio.wait([task])
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if self._ended(task) and not task.cancelled() and (error := task.exception()) is not None:
             raise error
+
+    def _ended(self, task: "asyncio.Task[None]") -> bool:
+        """Forgets a task that has ended, if nobody has done so before."""
+        if self._task is not task:
+            return False
+        self._task = None
+        return True
 
     async def wait(self) -> None:
         """Returns when the plane has ended; raises what broke it."""

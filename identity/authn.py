@@ -50,6 +50,11 @@ def bearer_token(authorization: str) -> str:
     return token if scheme.lower() == "bearer" and " " not in token else ""
 
 
+def _bytes(token: str) -> bytes:
+    """What was sent: in a header that is no text, bytes stand as halves of characters."""
+    return token.encode(errors="surrogateescape")
+
+
 class StaticToken:
     """One token that stands for one user."""
 
@@ -60,7 +65,7 @@ class StaticToken:
     def authenticate(self, credentials: Credentials) -> User | None:
         """The user, if the token is the one; another token may be known to somebody else."""
         token = bearer_token(credentials.authorization)
-        if token and hmac.compare_digest(token.encode(), self._token):
+        if token and hmac.compare_digest(_bytes(token), self._token):
             return self._user
         return None
 
@@ -131,7 +136,7 @@ class ServiceAccountTokens:
         if self._generation != self._keys.generation:
             self._verified.clear()
             self._generation = self._keys.generation
-        digest = hashlib.blake2b(token.encode(), key=self._secret, digest_size=16).digest()
+        digest = hashlib.blake2b(_bytes(token), key=self._secret, digest_size=16).digest()
         claims = self._verified.get(digest)
         if claims is not None:
             self.lookups["hit"] += 1

@@ -37,21 +37,26 @@ class Wanted(NamedTuple):
 
 def wanted(headers: Iterable[tuple[str, str]]) -> Wanted | None:
     """The identity that is asked for, None when none is. Raises BadRequest."""
-    name = uid = ""
+    names_found: list[str] = []
+    uids: list[str] = []
     groups: list[str] = []
     extra: dict[str, list[str]] = {}
     for key, value in headers:
         lower = key.lower()
         if not lower.startswith("impersonate-"):
             continue
+        if any("\ud800" <= char <= "\udfff" for char in value):
+            raise BadRequest(f"header {key} is no text in UTF-8")
         if lower == _USER:
-            name = value
+            names_found.append(value)
         elif lower == _GROUP:
             groups.append(value)
         elif lower == _UID:
-            uid = value
+            uids.append(value)
         elif lower.startswith(_EXTRA):
             extra.setdefault(unquote(lower.removeprefix(_EXTRA)), []).append(value)
+    # Of several the first one counts, as upstream: what a proxy puts in front is not undone behind it.
+    name, uid = next(iter(names_found), ""), next(iter(uids), "")
     if not name:
         if groups or uid or extra:
             raise BadRequest("requested impersonation of groups, a uid or extras without a user")

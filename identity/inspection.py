@@ -3,16 +3,17 @@
 The signature is never part of what is said: with it, the token could be used.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from verger.identity.keys import KeySet
 from verger.identity.tokens import (
     LEGACY_ISSUER,
-    Claims,
     NotOurs,
     TokenError,
+    WrongAudience,
     check_audiences,
     header_of,
     payload_of,
@@ -20,6 +21,10 @@ from verger.identity.tokens import (
 )
 from verger.identity.validate import check_times
 
+_WHILE_LEGACY: Final = "Good, as long as its Secret and its account are there."
+_WHILE_BOUND: Final = "Good, as long as what it dies with is there."
+_UNKNOWN_STATE: Final = "Whether it is good is not known: its signature was not checked."
+_UNKNOWN: Final = "invalid bearer token"
 _UNITS: Final = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 
@@ -28,17 +33,17 @@ class Inspection(NamedTuple):
 
     header: dict[str, Any]
     payload: dict[str, Any]
-    claims: Claims | None
-    """None when the signature was not checked, or is no good."""
     signature: str
-    """What is known of the signature."""
+    """What is known of the signature, in words."""
     problems: tuple[str, ...]
     """Why the token is not good."""
+    verdict: str = ""
+    """How good the token is, in words; empty when its signature was not checked, or something speaks against it."""
 
     @property
     def good(self) -> bool:
         """Whether the signature was checked, and nothing speaks against the token."""
-        return self.claims is not None and not self.problems
+        return bool(self.verdict)
 
 
 def inspect(
@@ -46,81 +51,95 @@ def inspect(
 ) -> Inspection:
     """Looks at a token; with keys, also whether it is good. Raises NotOurs for what is no token at all."""
     header, payload = header_of(token), payload_of(token)
-    problems = [problem for problem in _time_problems(payload, now) if problem]
+    problems = _time_problems(payload, now)
     stated = payload.get("iss")
     if issuer and stated not in (issuer, LEGACY_ISSUER):
-        problems.append(f"it was issued by {stated}, not by {issuer}")
-    if keys is None:
-        return Inspection(header, payload, None, "not checked", tuple(problems))
-    try:
-        claims = verify(token, keys=keys, issuers=[stated] if isinstance(stated, str) else [])
-    except NotOurs:
-        return Inspection(header, payload, None, "not checked", (*problems, "it names no issuer"))
-    except TokenError as error:
-        return Inspection(header, payload, None, "not good", (*problems, str(error)))
-    if audiences:
+        problems.append(f"it was issued by {_plain(stated)}, not by {issuer}")
+    signature, verdict = "not checked", ""
+    if keys is not None:
         try:
-            check_audiences(claims, audiences, audiences)
+            claims = verify(token, keys=keys, issuers=[stated] if isinstance(stated, str) else [])
+            kid = _plain(header.get("kid") or "unnamed")
+            signature = f"good: {_plain(header.get('alg'))} by key {kid}"
+            verdict = _WHILE_LEGACY if claims.legacy else _WHILE_BOUND
+            if audiences:
+                check_audiences(claims, audiences, audiences)
+        except NotOurs:
+            problems.append("it names no issuer")
+        except WrongAudience as error:
+            problems.append(_plain(error))
         except TokenError as error:
+            signature = "not good"
             problems.append(str(error))
-    kid = header.get("kid") or "unnamed"
-    return Inspection(
-        header, payload, claims, f"good: {header.get('alg')} by key {kid}", tuple(problems)
-    )
+    return Inspection(header, payload, signature, tuple(problems), "" if problems else verdict)
 
 
-def _time_problems(payload: dict[str, Any], now: float) -> list[str]:
+def reviewed(token: str, status: Mapping[str, Any], *, now: float) -> Inspection:
+    """What the status of a server's TokenReview says about a token. Raises NotOurs for what is no token at all."""
+    header, payload = header_of(token), payload_of(token)
+    if status.get("authenticated"):
+        name = _plain((status.get("user") or {}).get("username"))
+        verdict = f"Good: the server takes it, and whoever shows it for {name}."
+        return Inspection(header, payload, "good, says the server", (), verdict)
+    said = str(status.get("error") or "the server does not take it")
+    # The server asks several authenticators; the ones that do not know the token have nothing to tell.
+    said = said.removeprefix(f"[{_UNKNOWN}, ").removesuffix("]")
+    told = [problem for problem in _time_problems(payload, now) if problem not in said]
+    return Inspection(header, payload, "not taken by the server", (*told, _plain(said)))
+
+
+def _time_problems(payload: Mapping[str, Any], now: float) -> list[str]:
+    times = (_time(payload.get(key)) for key in ("nbf", "exp", "iat"))
     try:
-        check_times(
-            *(
-                int(value) if isinstance(value := payload.get(key), (int, float)) else None
-                for key in ("nbf", "exp", "iat")
-            ),
-            now=now,
-        )
+        check_times(*(None if at is None else int(at) for at in times), now=now)
     except TokenError as error:
         return [str(error)]
     return []
+
+
+def _time(value: object) -> float | None:
+    """A claim as a time, None when it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return value
+
+
+def _plain(value: object) -> str:
+    """What a stranger wrote, as a terminal may show it."""
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in str(value))
 
 
 def describe(found: Inspection, now: float) -> list[str]:
     """The findings as lines for people."""
     payload = found.payload
     legacy = payload.get("iss") == LEGACY_ISSUER
-    lines = [_who(payload, legacy=legacy)]
-    facts = [("issued by", str(payload.get("iss", "nobody")))]
+    facts = [("issued by", payload.get("iss", "nobody"))]
     if audiences := payload.get("aud"):
         listed = audiences if isinstance(audiences, list) else [audiences]
         facts.append(("for", ", ".join(map(str, listed))))
     elif not legacy:
         facts.append(("for", "whoever its issuer's server is"))
-    for title, key in (("issued", "iat"), ("valid from", "nbf")):
-        value = payload.get(key)
-        if isinstance(value, (int, float)) and (key != "nbf" or value != payload.get("iat")):
-            facts.append((title, _moment(value, now)))
-    expires = payload.get("exp")
-    facts.append(
-        ("expires", _moment(expires, now) if isinstance(expires, (int, float)) else "never")
-    )
+    issued, valid = _time(payload.get("iat")), _time(payload.get("nbf"))
+    if issued is not None:
+        facts.append(("issued", _moment(issued, now)))
+    if valid is not None and valid != issued:
+        facts.append(("valid from", _moment(valid, now)))
+    expires = _time(payload.get("exp"))
+    facts.append(("expires", "never" if expires is None else _moment(expires, now)))
     bound = payload.get("kubernetes.io")
     bound = bound if isinstance(bound, dict) else {}
-    if isinstance(renew := bound.get("warnafter"), (int, float)):
+    if (renew := _time(bound.get("warnafter"))) is not None:
         facts.append(("renew before", _moment(renew, now)))
     facts.append(("dies with", _dies_with(payload, bound, legacy=legacy)))
     if (jti := payload.get("jti")) is not None:
-        facts.append(("its id", str(jti)))
+        facts.append(("its id", jti))
     facts.append(("signature", found.signature))
     width = max(len(title) for title, _ in facts)
-    lines += [f"  {title:<{width}}  {value}" for title, value in facts]
+    lines = [_plain(_who(payload, legacy=legacy))]
+    lines += [f"  {title:<{width}}  {_plain(value)}" for title, value in facts]
     if found.problems:
-        lines += [f"Not good: {problem}." for problem in found.problems]
-    elif found.claims is None:
-        lines.append("Whether it is good is not known: its signature was not checked.")
-    elif legacy:
-        lines.append("Good, as long as its Secret and its account are there.")
-    else:
-        lines.append("Good, as long as what it dies with is there.")
-    return lines
+        return lines + [f"Not good: {problem}." for problem in found.problems]
+    return [*lines, found.verdict or _UNKNOWN_STATE]
 
 
 def _who(payload: dict[str, Any], *, legacy: bool) -> str:

@@ -164,7 +164,8 @@ class TokenIssuer:
             if kind == "Secret":
                 secret = self._referred("secrets", namespace, name)
                 return Bindings(secret=_matching(kind, secret, uid))
-        raise BadRequest(f"cannot bind token to object of type {version}, Kind={kind}")
+        group, _, version = version.rpartition("/")
+        raise BadRequest(f"cannot bind token to object of type {group}/{version}, Kind={kind}")
 
     def _referred(self, plural: str, namespace: str, name: str) -> Mapping[str, Any]:
         found = self._lookup.get(plural, namespace, name)

@@ -156,15 +156,18 @@ class Policy:
 
     def role(self, grant: Grant) -> tuple[Rule, ...] | None:
         """The rules of the role that was given, None when there is no such role."""
-        where = grant.namespace if grant.role_kind == "Role" else ""
-        return self._rules((where, grant.role))
+        return self._rules(grant.role_kind, grant.namespace, grant.role)
 
     def rules_of(self, kind: str, namespace: str, name: str) -> tuple[Rule, ...] | None:
         """The rules of a Role or ClusterRole, None when there is no such role."""
         self._catch_up()
-        return self._rules((namespace if kind == "Role" else "", name))
+        return self._rules(kind, namespace, name)
 
-    def _rules(self, key: RoleKey) -> tuple[Rule, ...] | None:
+    def _rules(self, kind: str, namespace: str, name: str) -> tuple[Rule, ...] | None:
+        # No Role is in no namespace: there, the key would be that of a ClusterRole.
+        if kind != "ClusterRole" and (kind != "Role" or not namespace):
+            return None
+        key = (namespace if kind == "Role" else "", name)
         compiled = self._compiled.get(key)
         if compiled is None and (rules := self._roles.get(key)) is not None:
             compiled = self._compiled[key] = tuple(compile_rule(rule) for rule in rules)
@@ -259,7 +262,12 @@ class Rbac:
         """The rules of all roles of the user."""
         found: list[PolicyRule] = []
         errors: list[str] = []
+        seen: set[tuple[str, str]] = set()
         for grant in self._policy.grants(user, namespace):
+            # A binding that names the user twice, by name and by group, gives its role once.
+            if (binding := (grant.namespace, grant.binding)) in seen:
+                continue
+            seen.add(binding)
             rules = self._policy.role(grant)
             if rules is None:
                 errors.append(_missing(grant))

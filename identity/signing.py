@@ -130,7 +130,10 @@ class SigningKey:
             self.close()
 
     def close(self) -> None:
-        """Lets the threads go."""
+        """Lets the threads go. Those who still wait for one to begin are cancelled."""
+        for _, signed in self._waiting:
+            signed.cancel()
+        self._waiting.clear()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None

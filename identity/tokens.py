@@ -16,6 +16,7 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
+import orjson
 from verger.identity.keys import KeySet, VerifyingKey
 from verger.identity.signing import SigningKey
 from verger.store.invalid import quote
@@ -203,13 +204,14 @@ def _listed(items: Sequence[str]) -> str:
 
 def _part(token: str, index: int) -> dict[str, Any]:
     parts = token.split(".") if len(token) <= TOKEN_MAX else []
-    if len(parts) != _PARTS or token.startswith("{"):
+    if len(parts) != _PARTS or token.startswith("{") or not token.isascii():
         raise NotOurs("invalid bearer token")
     part = parts[index]
     try:
         if "=" in part:
             raise ValueError
         raw = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+        orjson.loads(raw)  # refuses what Python alone takes for JSON: NaN, and halves of characters
         # A claim that stands there twice means one thing to one reader and another to the next.
         value = json.loads(raw, object_pairs_hook=_unique)
     except (ValueError, binascii.Error, RecursionError):

@@ -46,6 +46,7 @@ from verger.store.managedfields import (
     capped,
     identify,
     is_reset,
+    new_entry,
     read,
     read_foreign,
     write,
@@ -216,10 +217,7 @@ def track_create(
         fields = set_by(shape, said)
     except ShapeError:
         return []
-    if not fields:
-        return []
-    identity = identify(manager or UNKNOWN, "Update", api_version, "")
-    return write({identity: Owner(identity, api_version, time, fields)})
+    return [new_entry(manager or UNKNOWN, "Update", api_version, time, fields)] if fields else []
 
 
 def _entries(obj: Mapping[str, Any] | None) -> list[Entry]:

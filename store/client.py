@@ -5,8 +5,9 @@ are those of `errors`. Objects that come out are shared: never change one, copy 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+from verger.store.errors import ServiceUnavailable
 from verger.store.kinds import Kind
 from verger.store.objects import key_of, name_of, namespace_of
 from verger.store.request import Propagation
@@ -25,11 +26,20 @@ class ObjectList(NamedTuple):
     revision: int
 
 
+class PartialDiscovery(ServiceUnavailable):
+    """Some groups of the server do not say what they serve."""
+
+    def __init__(self, message: str, *, kinds: Sequence[Kind]) -> None:
+        super().__init__(message)
+        self.kinds = kinds
+        """What the others serve."""
+
+
 class Client(Protocol):
     """Reads and writes objects. Namespaces are empty for kinds that have none, and for all namespaces in lists."""
 
     async def kinds(self) -> Sequence[Kind]:
-        """What the server serves: its preferred versions."""
+        """What the server serves: its preferred versions. Raises PartialDiscovery."""
 
     async def get(self, kind: Kind, name: str, namespace: str = "") -> Mapping[str, Any]:
         """The newest version. Raises NotFound."""
@@ -92,6 +102,16 @@ class Client(Protocol):
         """Deletes all objects of a kind in a namespace. Raises MethodNotAllowed where the server cannot."""
 
 
+@runtime_checkable
+class Follower(Protocol):
+    """A client that can open a watch which begins with all that there is: a list and a watch in one request."""
+
+    async def follow(
+        self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = ""
+    ) -> tuple[ObjectList, Stream[Mapping[str, Any]] | None]:
+        """All objects, and what comes after them; None where the server cannot, and a watch has to be opened."""
+
+
 class ClientSource:
     """A selection of one kind, as a reflector wants it."""
 
@@ -111,12 +131,19 @@ class ClientSource:
         self._labels = labels
         self._fields = fields
         self._relevant = relevant
+        self._opened: tuple[int, Stream[Mapping[str, Any]]] | None = None
+        """A watch that came with a list, and the revision after which it goes on."""
 
     async def list(self) -> tuple[Mapping[str, Mapping[str, Any]], int]:
         """All objects by key, and the revision of the list."""
-        found = await self._client.list(
-            self._kind, self._namespace, labels=self._labels, fields=self._fields
-        )
+        client = self._client
+        selection = {"labels": self._labels, "fields": self._fields}
+        self._drop()
+        if isinstance(client, Follower):
+            found, stream = await client.follow(self._kind, self._namespace, **selection)
+            self._opened = (found.revision, stream) if stream is not None else None
+        else:
+            found = await client.list(self._kind, self._namespace, **selection)
         relevant = self._relevant
         objects = {
             key_of(namespace_of(item), name_of(item)): item
@@ -127,6 +154,10 @@ class ClientSource:
 
     async def watch(self, after: int) -> Stream[Mapping[str, Any]]:
         """The changes after a revision."""
+        if (opened := self._opened) is not None and opened[0] == after:
+            self._opened = None
+            return opened[1]
+        self._drop()
         return await self._client.watch(
             self._kind,
             self._namespace,
@@ -135,3 +166,8 @@ class ClientSource:
             fields=self._fields,
             relevant=self._relevant,
         )
+
+    def _drop(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened[1].close()

@@ -9,7 +9,14 @@ upstream: structured-merge-diff, typed/tofieldset.go, typed/compare.go
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from verger.store.fieldsets import SELF, FieldSet, Tree, key_element, value_element
+from verger.store.fieldsets import (
+    SELF,
+    FieldSet,
+    Tree,
+    key_element,
+    ordered,
+    value_element,
+)
 from verger.store.invalid import quote
 from verger.store.shapes import UNDECLARED, UNOWNED, Shape
 
@@ -178,9 +185,26 @@ def compare(shape: Shape, old: Any, new: Any) -> Change:
     return Change(*map(FieldSet, out))
 
 
-def set_by(shape: Shape, new: Mapping[str, Any]) -> FieldSet:
-    """What comes into being with an object. Raises ShapeError."""
-    return compare(shape, {}, new).taken
+def set_by(shape: Shape, new: Mapping[str, Any]) -> Tree:
+    """What comes into being with an object, as `compare` with nothing would say, in the order in which it is written.
+
+    Creates are frequent, and there is nothing to compare with. Raises ShapeError.
+    """
+    members, always = shape.members, shape.always
+    out: Tree = {}
+    for name in sorted(new):
+        member, after = members[name], new[name]
+        if member is UNOWNED:
+            continue
+        if name not in always:
+            out[f"f:{name}"] = {} if member.whole else _everything(member, after)
+        elif member.whole or after.__class__ is not dict:
+            found: tuple[Tree, Tree, Tree] = {}, {}, {}
+            _compare(member, always[name], after, f"f:{name}", found)
+            out |= Change(*map(FieldSet, found)).taken.written()
+        elif below := set_by(member, after):
+            out[f"f:{name}"] = below
+    return out
 
 
 def _compare(shape: Shape, old: Any, new: Any, element: str, out: tuple[Tree, Tree, Tree]) -> None:
@@ -258,21 +282,24 @@ def _compare_lists(
 
 
 def _everything(shape: Shape, value: Any) -> Tree:
-    """The node of a place that comes or goes as a whole: a path for everything in it, and for itself."""
+    """The node of a place that comes or goes as a whole: a path for itself and for everything in it, in order."""
     if shape.whole:
         return {}
-    out: Tree = {}
+    out: Tree = {SELF: {}}
     if shape.sort == "list":
-        for element, items in by_element(shape, value).items():
+        found = by_element(shape, value)
+        for element in ordered(found):
+            items = found[element]
             out[element] = {} if len(items) > 1 else _everything(shape.item, items[0])
+    elif value.__class__ is dict and shape.item is not None:
+        item = shape.item
+        for name in sorted(value):
+            out[f"f:{name}"] = {} if item.whole else _everything(item, value[name])
     elif value.__class__ is dict:
-        members = shape.members
-        for name, item in value.items():
+        members, always = shape.members, shape.always
+        for name in sorted({**always, **value} if always else value):
             member = members[name]
-            out[f"f:{name}"] = {} if member.whole else _everything(member, item)
-        for name, zero in shape.always.items():
-            if name not in value:
-                out[f"f:{name}"] = _everything(members[name], zero)
-    if out:
-        out[SELF] = {}
-    return out
+            known = value.get(name, ABSENT)
+            after = always[name] if known is ABSENT else known
+            out[f"f:{name}"] = {} if member.whole else _everything(member, after)
+    return out if len(out) > 1 else {}

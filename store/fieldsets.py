@@ -357,7 +357,8 @@ def _order(element: str) -> tuple[int, Any]:
             return -1, None
 
 
-def _ordered(tree: Tree) -> list[str]:
+def ordered(tree: Mapping[str, Any]) -> list[str]:
+    """The elements of a node in the order in which they are written."""
     elements = sorted(tree)
     # Only names: they sort as text, and almost every node has nothing else.
     return elements if not elements or elements[-1] < "g" else sorted(tree, key=_order)
@@ -366,12 +367,12 @@ def _ordered(tree: Tree) -> list[str]:
 def _in_order(tree: Tree) -> Tree:
     return {
         element: _in_order(below) if (below := tree[element]) else below
-        for element in _ordered(tree)
+        for element in ordered(tree)
     }
 
 
 def _paths(above: Path, tree: Tree) -> Iterator[Path]:
-    elements = [element for element in _ordered(tree) if element != SELF]
+    elements = [element for element in ordered(tree) if element != SELF]
     for element in elements:
         if is_member(tree[element]):
             yield (*above, element)

@@ -132,13 +132,22 @@ def write(owners: Owners) -> list[Entry]:
 
 def _entry(owner: Owner) -> Entry:
     manager, operation, _, subresource = owner.identity
-    entry: Entry = {"manager": manager, "operation": operation, "apiVersion": owner.api_version}
-    if owner.time:
-        entry["time"] = owner.time
-    entry["fieldsType"] = "FieldsV1"
-    entry["fieldsV1"] = owner.fields.written()
+    fields = owner.fields.written()
+    entry = new_entry(manager, operation, owner.api_version, owner.time, fields)
     if subresource:
         entry["subresource"] = subresource
+    return entry
+
+
+def new_entry(
+    manager: str, operation: Operation, api_version: str, time: str, fields: Mapping[str, Any]
+) -> Entry:
+    """An entry of the main resource; `fields` as they are to be written."""
+    entry: Entry = {"manager": manager, "operation": operation, "apiVersion": api_version}
+    if time:
+        entry["time"] = time
+    entry["fieldsType"] = "FieldsV1"
+    entry["fieldsV1"] = fields
     return entry
 
 

@@ -63,7 +63,7 @@ class Shape:
     or removes one, and nobody comes to own it by setting something below it.
     """
     item: "Shape" = cast("Shape", None)
-    """Of a list: the shape of every item."""
+    """Of a list, and of a map without fields of its own: the shape of every item."""
     keys: tuple[str, ...] = ()
     """Of a list: the fields by which its items are known. Without keys an item is known by what it is: a set."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -86,7 +86,8 @@ def _nothing_declared(_: Any) -> Shape:
 
 
 def _map_of(item: Shape, *, atomic: bool = False) -> Shape:
-    return Shape("map", atomic=atomic, members=_Members({}, _nothing_declared, item))
+    members = _Members({}, _nothing_declared, item)
+    return Shape("map", atomic=atomic, members=members, item=item)
 
 
 UNDECLARED: Final = Shape("undeclared")

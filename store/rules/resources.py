@@ -26,6 +26,7 @@ _QUOTA: Final = frozenset(
 )  # fmt: skip
 _STANDARD: Final = _QUOTA | {"storage"}
 _HUGE: Final = "hugepages-"
+_CLAIMS_SHOWN: Final = 100
 _NATIVE: Final = "kubernetes.io/"
 
 NameJudge = Callable[[str, str], list[FieldError]]
@@ -140,6 +141,9 @@ def _against_limit(field: str, name: str, quantity: Any, limit: Any) -> list[Fie
 def _claims(field: str, wanted: list[Json], known: frozenset[str]) -> list[FieldError]:
     errors: list[FieldError] = []
     seen: set[tuple[str, str]] = set()
+    # upstream lists all, however many: each complaint shows the list.
+    shown = sorted(known)[:_CLAIMS_SHOWN]
+    listed = f": {', '.join(shown)}" if shown else " which is empty"
     for index, claim in enumerate(wanted):
         at, name = f"{field}[{index}]", claim.get("name") or ""
         if not name:
@@ -150,7 +154,6 @@ def _claims(field: str, wanted: list[Json], known: frozenset[str]) -> list[Field
             errors.append(duplicate(at, "/".join(filter(None, key))))
         seen.add(key)
         if name not in known:
-            listed = f": {', '.join(sorted(known))}" if known else " which is empty"
             error = not_found(at, name)
             detail = f"must be one of the names in pod.spec.resourceClaims{listed}"
             errors.append(error._replace(body=f"{error.body}: {detail}"))

@@ -13,12 +13,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, cast
 
+from verger.controllers.account_finalizer import AccountPods
+from verger.controllers.aggregation import Aggregation
 from verger.controllers.manager import Manager
 from verger.controllers.namespaces import Namespaces
+from verger.controllers.policy import BootstrapPolicy
 from verger.controllers.reconcile import Object, Reconciler
 from verger.controllers.recorder import Recorder
 from verger.controllers.root_ca import RootCA
 from verger.controllers.serviceaccounts import ServiceAccounts
+from verger.controllers.token_cleaner import TokenCleaner
+from verger.controllers.token_tracking import TokenTracking
 from verger.controllers.tokens import Tokens
 from verger.identity.keyring import KeyRing
 from verger.identity.signing import SigningKey
@@ -42,7 +47,13 @@ ACCOUNTS = "serviceaccount-controller"
 TOKENS = "serviceaccount-token-controller"
 NAMESPACES = "namespace-controller"
 ROOT_CA = "root-ca-publisher"
+POLICY = "bootstrap-policy-controller"
+AGGREGATION = "clusterrole-aggregation-controller"
+TRACKING = "legacy-serviceaccount-token-tracking-controller"
+CLEANER = "legacy-serviceaccount-token-cleaner-controller"
+ACCOUNT_PODS = "serviceaccount-finalizer-controller"
 ALL = (ACCOUNTS, TOKENS, NAMESPACES, ROOT_CA)
+RBAC = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 FEW = ("Namespace", "Event", "ConfigMap", "Secret", "ServiceAccount", "Pod", "Deployment")
 """Kinds that are enough for most tests; a pass over a namespace takes two calls for each."""
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -140,6 +151,11 @@ class Cluster:
             ),
             NAMESPACES: lambda: Namespaces(client, self.kinds, recorder, log, self.clock),
             ROOT_CA: lambda: RootCA(client, self.kinds, recorder, log, self._root_ca),
+            POLICY: lambda: BootstrapPolicy(client, self.kinds, log),
+            AGGREGATION: lambda: Aggregation(client, self.kinds, log),
+            TRACKING: lambda: TokenTracking(client, self.kinds, log, self.clock),
+            CLEANER: lambda: TokenCleaner(client, self.kinds, log, self.clock),
+            ACCOUNT_PODS: lambda: AccountPods(client, self.kinds, recorder, log),
         }
         return made[name]()
 

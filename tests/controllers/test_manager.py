@@ -238,3 +238,52 @@ async def test_informers_that_fail_are_told_about() -> None:
         assert manager.synced("scripted")
         assert scripted.keys == ["x"]
         assert cluster.log.said("warning") == ["list or watch failed"] * 2
+
+
+async def test_warm_controller_has_seen_the_world_and_does_nothing() -> None:
+    """Its informers run; when it is started it hears of everything at once, with no list of its own."""
+    cluster = Cluster()
+    scripted = Scripted(cluster)
+    await cluster.create(namespace("x"))
+    async with Managed(cluster, scripted) as manager:
+        await manager.stop("scripted")
+        scripted.started.clear()
+        calls = len(cluster.informers.calls)
+        await manager.warm(["scripted"])
+        await cluster.create(namespace("y"))
+        await cluster.clock.advance(100)
+        assert scripted.keys == []
+        manager.start("scripted")
+        await cluster.clock.advance()
+        assert sorted(scripted.keys) == ["x", "y"]
+        assert len(cluster.informers.calls) == calls
+
+
+async def test_work_of_a_leader_ends_at_once_and_can_begin_again() -> None:
+    """All controllers are cancelled before any of them is waited for; the manager goes on."""
+    cluster = Cluster()
+    ended: list[str] = []
+
+    async def hang(key: str) -> Result:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            ended.append("cancelled")
+            await asyncio.sleep(0)
+            ended.append("ended")
+        return DONE
+
+    several = [Scripted(cluster, hang, name=f"s{n}") for n in range(3)]
+    await cluster.create(namespace("x"))
+    async with Managed(cluster, *several) as manager:
+        for one in several:
+            await manager.stop(one.name)
+        for _ in range(2):
+            ended.clear()
+            working = asyncio.create_task(manager.work([one.name for one in several]))
+            await cluster.clock.advance()
+            assert all(manager.running(one.name) for one in several)
+            working.cancel()
+            await asyncio.wait([working])
+            assert ended == ["cancelled"] * 3 + ["ended"] * 3
+            assert not any(manager.running(one.name) for one in several)

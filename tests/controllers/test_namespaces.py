@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 
 import pytest
+from verger.store.client import PartialDiscovery
 from verger.store.errors import (
     ApiError,
     InternalError,
@@ -258,6 +259,29 @@ async def test_pods_are_given_time(grace: int, phase: str, looks: list[float]) -
     async with cluster.unsettled():
         await cluster.clock.advance(26)
         assert seen == looks
+
+
+async def test_group_that_does_not_answer_holds_up_nothing_else() -> None:
+    """What is known is emptied; the namespace itself waits until everything is known."""
+    kinds = small("ConfigMap")
+    cluster = Cluster(NAMESPACES, kinds=kinds)
+    await cluster.create(namespace("one"), namespace("default"), config_map("one/c"))
+    known = [kind for kind in kinds if kind.kind == "ConfigMap"]
+    broken = Fails("kinds", lambda: PartialDiscovery("x.io is broken", kinds=known), times=-1)
+    cluster.clients[NAMESPACES].taps.append(broken)
+    await cluster.delete("Namespace", "one")
+    async with cluster.unsettled():
+        await cluster.clock.advance(GRACE + 1)
+        assert await cluster.lines("Namespace", "ConfigMap") == [
+            "Namespace default Active",
+            "Namespace one Terminating",
+        ]
+        one = await cluster.get("Namespace", "one")
+        said = {item["type"]: item["message"] for item in one["status"]["conditions"]}
+        assert said["NamespaceDeletionDiscoveryFailure"] == "x.io is broken"
+        broken.left = 0
+        await cluster.settle()
+        assert await cluster.lines("Namespace") == ["Namespace default Active"]
 
 
 async def test_content_with_finalizers_is_waited_for() -> None:

@@ -269,6 +269,24 @@ def test_little_of_a_pod_may_change(path: str, value: Any, expected: list[str]) 
     assert all(text.startswith(want) for text, want in zip(found, expected, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("count", "listed"),
+    [
+        pytest.param(0, " which is empty", id="of none"),
+        pytest.param(2, ": r000, r001", id="of two"),
+        pytest.param(500, f": {', '.join(f'r{n:03}' for n in range(100))}", id="of very many"),
+    ],
+)
+def test_claim_of_a_container_is_one_of_its_pod(count: int, listed: str) -> None:
+    """The complaint lists those that there are, as far as anybody reads."""
+    pod = put(POD, "spec/containers/0/resources", {"claims": [{"name": "x"}]})
+    claims = [{"name": f"r{n:03}", "resourceClaimName": "c"} for n in range(count)]
+    assert refusals("Pod", put(pod, "spec/resourceClaims", claims)) == [
+        'spec.containers[0].resources.claims[0]: Not found: "x": must be one of the names in '
+        f"pod.spec.resourceClaims{listed}"
+    ]
+
+
 def test_ephemeral_containers_are_added_through_their_own_endpoint() -> None:
     """Nothing else changes there, and what was added stays as it was."""
     added = [{"name": "e", "image": "i"}]

@@ -1,0 +1,312 @@
+"""One request to a Kubernetes API server over HTTPS: throttled, with credentials, within a time, answered or an error.
+
+A request is repeated only when it cannot have happened: nothing was sent, or the server said that it did nothing (429,
+401). Reads are repeated after lost connections, too. A write without an answer is an error for its caller, who looks at
+the world before it writes again. No error, log line or repr shows a credential.
+
+spec: k8s.io/client-go/rest/with_retry.go
+"""
+
+import contextlib
+import ssl
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+
+import aiohttp
+import orjson
+from multidict import CIMultiDict
+from verger.store.credentials import ClientCertificate, Credential, KubeconfigError
+from verger.store.errors import ApiError, ServiceUnavailable, TooManyRequests, from_status
+from verger.store.kubeconfig import Connection
+from verger.store.throttle import Deadline, TokenBucket
+from verger.watch.clock import Clock
+from yarl import URL
+
+T = TypeVar("T")
+
+REQUEST_MAX: Final = 60.0
+"""Seconds until a request has to be answered. upstream: --request-timeout of the server, which gives up then"""
+CONNECT_MAX: Final = 10.0
+KEEP_ALIVE: Final = 30.0
+"""Seconds that an idle connection is kept: less than servers do, so that none is used while it is being closed."""
+ATTEMPTS: Final = 4
+"""Tries of one request. What fails for longer is tried again by whoever needed it, after a look at the world."""
+RETRY_FIRST: Final = 0.2
+RETRY_AFTER_MAX: Final = 60.0
+"""Seconds that one request waits for a server that asks for patience."""
+_SHOWN_MAX: Final = 200
+JSON: Final = "application/json"
+_READS: Final = ("GET", "HEAD")
+
+
+class NoAnswer(ServiceUnavailable):
+    """The connection was lost, or time ran out: what was asked for may have happened."""
+
+
+class NotReached(NoAnswer):
+    """There was no connection: nothing was sent, and nothing has happened."""
+
+
+class Request(NamedTuple):
+    """What is asked for."""
+
+    method: str
+    path: str
+    """Begins with a slash; already quoted."""
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    media_type: str = JSON
+    accept: str = JSON
+    agent: str = "verger"
+    urgent: bool = False
+    """Whether it does not wait for its turn; later ones do then."""
+    guard: Callable[[], float] | None = None
+    """Asked when its turn has come: for how many seconds it may go on. What it raises, the caller gets."""
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class Transport:
+    """The connections to one server. To be closed."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        clock: Clock,
+        *,
+        throttle: TokenBucket,
+        timeout: float = REQUEST_MAX,
+    ) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._throttle = throttle
+        self._timeout = timeout
+        self._session: aiohttp.ClientSession | None = None
+        self._tls: tuple[ClientCertificate | None, ssl.SSLContext] | None = None
+        self.requests: dict[tuple[str, str], int] = {}
+        """(status code or <error>, method) -> how many. upstream: rest_client_requests_total"""
+
+    @property
+    def server(self) -> str:
+        """The address of the server."""
+        return self._connection.server
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def call(self, request: Request) -> bytes:
+        """The body of a successful answer. Raises ApiError, KubeconfigError."""
+
+        async def once() -> bytes:
+            response = await self._send(request)
+            async with response:
+                with Deadline(self._clock, self._timeout):
+                    return await response.read()
+
+        return await self._persist(request, once)
+
+    async def open(self, request: Request) -> aiohttp.ClientResponse:
+        """A successful answer whose body is still to come; to be closed. Raises ApiError, KubeconfigError."""
+
+        return await self._persist(request, lambda: self._send(request))
+
+    async def _persist(self, request: Request, once: Callable[[], Awaitable[T]]) -> T:
+        """Tries again what may be tried again."""
+        from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+
+        def again(error: BaseException) -> bool:
+            return isinstance(error, ApiError) and _may_repeat(request, error)
+
+        def pause(state: RetryCallState) -> float:
+            error = state.outcome.exception() if state.outcome is not None else None
+            asked = error.retry_after if isinstance(error, ApiError) else None
+            if asked is not None:
+                return min(float(asked), RETRY_AFTER_MAX)
+            return RETRY_FIRST * 2.0 ** (state.attempt_number - 1)
+
+        async def attempt() -> T:
+            try:
+                return await once()
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                raise self._lost(request, error) from None
+            except TooManyRequests as error:
+                self._throttle.hold(min(float(error.retry_after or 1), RETRY_AFTER_MAX))
+                raise
+
+        retrying = AsyncRetrying(
+            sleep=self._clock.sleep,
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=pause,
+            retry=retry_if_exception(again),
+            reraise=True,
+        )
+        return await retrying(attempt)
+
+    async def _send(self, request: Request) -> aiohttp.ClientResponse:
+        """A successful answer. Credentials that were refused are looked for anew, once."""
+        credential = await self._connection.credentials.current()
+        response = await self._send_as(request, credential)
+        if response.status == 401 and self._connection.credentials.refused(credential):
+            response.close()
+            credential = await self._connection.credentials.current()
+            response = await self._send_as(request, credential)
+        if 200 <= response.status < 300:
+            return response
+        async with response:
+            with Deadline(self._clock, self._timeout):
+                body = await response.read()
+            raise error_of(response.status, response.headers, body)
+
+    async def _send_as(self, request: Request, credential: Credential) -> aiohttp.ClientResponse:
+        if request.urgent:
+            self._throttle.spend()
+        else:
+            await self._throttle.take()
+        connection = self._connection
+        headers = CIMultiDict(
+            {
+                "Accept": request.accept,
+                # Between two machines in one cluster, packing costs more than it saves.
+                "Accept-Encoding": "identity",
+                "User-Agent": request.agent,
+            }
+        )
+        if credential.authorization:
+            headers["Authorization"] = credential.authorization
+        for name, value in connection.impersonation:
+            headers.add(name, value)
+        if request.body:
+            headers["Content-Type"] = request.media_type
+        url = URL(connection.server + request.path, encoded=True)
+        if request.query:
+            url = url.with_query(request.query)
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_MAX),
+                trust_env=False,
+                read_bufsize=1 << 18,
+            )
+        limit = self._timeout
+        if request.guard is not None:
+            limit = min(limit, request.guard())
+        with Deadline(self._clock, limit):
+            response = await self._session.request(
+                request.method,
+                url,
+                headers=headers,
+                data=request.body or None,
+                # A redirect could lead the credentials elsewhere.
+                allow_redirects=False,
+                ssl=self._context(credential.certificate) if url.scheme == "https" else True,
+                server_hostname=connection.server_name or None,
+                proxy=connection.proxy or None,
+                middlewares=(_once,),
+            )
+        self._count(str(response.status), request.method)
+        return response
+
+    def _count(self, code: str, method: str) -> None:
+        self.requests[code, method] = self.requests.get((code, method), 0) + 1
+
+    def _context(self, certificate: ClientCertificate | None) -> ssl.SSLContext:
+        """TLS with this client certificate. Raises KubeconfigError."""
+        if self._tls is None or self._tls[0] != certificate:
+            # Connections are kept by their context: those with the certificate before are used no more.
+            self._tls = (certificate, _tls_context(self._connection, certificate))
+        return self._tls[1]
+
+    def _lost(self, request: Request, error: Exception) -> NoAnswer:
+        self._count("<error>", request.method)
+        server = self._connection.server
+        reached = not isinstance(
+            error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
+        )
+        if not reached:
+            return NotReached(f"cannot reach {server}: {_why(error)}")
+        if isinstance(error, TimeoutError):
+            return NoAnswer(f"{request}: no answer from {server} in time")
+        return NoAnswer(f"{request}: the connection to {server} was lost: {_why(error)}")
+
+
+async def _once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keeps the library from sending again by itself: writes may have happened, and no request passes the rate limit."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientPayloadError(_why(error)) from None
+
+
+def _may_repeat(request: Request, error: ApiError) -> bool:
+    if isinstance(error, NotReached | TooManyRequests):
+        return True
+    if request.method not in _READS:
+        return False
+    return isinstance(error, NoAnswer) or (error.code >= 500 and error.retry_after is not None)
+
+
+def _why(error: Exception) -> str:
+    """What the library says of an error, without addresses, which may hold a proxy's password."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"its certificate is not to be trusted: {error.certificate_error}"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"the proxy answered {error.status}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return type(error).__name__ if isinstance(error, aiohttp.InvalidURL) else str(error)
+
+
+def error_of(code: int, headers: Mapping[str, str], body: bytes) -> ApiError:
+    """The error that an answer stands for, be its body a Status or something that a proxy made up."""
+    status: Any = None
+    with contextlib.suppress(orjson.JSONDecodeError):
+        status = orjson.loads(body)
+    if not isinstance(status, dict) or status.get("kind") != "Status":
+        text = body[:_SHOWN_MAX].decode(errors="replace").strip()
+        status = {"message": f"the server answered {code}" + (f": {text}" if text else "")}
+    error = from_status({**status, "code": status.get("code") or code})
+    after = headers.get("Retry-After", "")
+    if after.isascii() and after.isdigit():
+        error.retry_after = int(after)
+    return error
+
+
+def _tls_context(connection: Connection, pair: ClientCertificate | None) -> ssl.SSLContext:
+    authority = connection.authority.decode(errors="replace")
+    try:
+        context = ssl.create_default_context(cadata=authority or None)
+    except ssl.SSLError:
+        raise KubeconfigError(
+            f"{connection.source}: the certificate authority cannot be read; it has to be PEM"
+        ) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not connection.verified:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if pair is not None:
+        # The library takes files only. Nobody else may read the folder, and it is gone at once.
+        with tempfile.TemporaryDirectory(prefix="verger-") as folder:
+            certificate, key = Path(folder) / "tls.crt", Path(folder) / "tls.key"
+            certificate.write_bytes(pair.certificate)
+            key.touch(mode=0o600)
+            key.write_bytes(pair.key)
+            try:
+                # An empty password: without one, a key that has one would ask on the terminal.
+                context.load_cert_chain(certificate, key, password="")
+            except (ssl.SSLError, OSError):
+                raise KubeconfigError(
+                    f"{connection.source}: the client certificate and its key cannot be used; they have to be PEM, "
+                    "belong together, and the key must have no password"
+                ) from None
+    return context
