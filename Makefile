@@ -30,7 +30,7 @@ check: $(VENV)/.installed
 	PYTHONPATH=.types $(BIN)/lint-imports
 
 unit: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -m "not soak" $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 $(ARGS)
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench $(ARGS)

@@ -5,7 +5,6 @@ its history has expired or its connection is given up.
 """
 
 import asyncio
-import random
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from verger.store.errors import Gone, NotAcceptable
 from verger.store.kinds import Kind
 from verger.store.objects import encode
 from verger.store.reading import Subscription
+from verger.watch.chance import CHANCE
 from verger.watch.clock import Clock, Timer
 from verger.watch.event import EventType, Expired
 
@@ -115,7 +115,7 @@ class Watch:
         self._encoder = encoder
         self._clock = clock
         # Spread out, so that clients that came together do not come back together.
-        self._timeout = timeout or TIMEOUT_MIN * (1 + random.random())  # noqa: S311
+        self._timeout = timeout or TIMEOUT_MIN * (1 + CHANCE.random())
         self._bookmarks = bookmarks
         self._ended = False
         self._bookmark_due = False
@@ -213,7 +213,7 @@ class Watch:
 
         self._timers = [
             later(self._timeout, self.stop),
-            later(TICK * (1 - 0.25 * random.random()), tick),  # noqa: S311
+            later(TICK * (1 - 0.25 * CHANCE.random()), tick),
         ]
         if self._timeout > BOOKMARK_BEFORE_END:
             self._timers.append(later(self._timeout - BOOKMARK_BEFORE_END, before_end))

@@ -14,7 +14,7 @@ from verger.controllers.reconcile import DONE, Enqueue, Object, Result, Subscrib
 from verger.controllers.recorder import Recorder
 from verger.identity.finalizer import is_outdated
 from verger.store.client import Client
-from verger.store.errors import Conflict, NotFound
+from verger.store.errors import Conflict, Invalid, NotFound
 from verger.store.kinds import Kinds
 from verger.store.objects import (
     is_terminating,
@@ -102,6 +102,7 @@ class AccountPods:
         change = {"metadata": {"uid": uid_of(pod), "labels": labels}}
         try:
             await self.client.patch(self.kinds.core("Pod"), name_of(pod), namespace_of(pod), change)
-        except (NotFound, Conflict):
-            return False  # it has gone or changed: that has its own key
+        except (NotFound, Conflict, Invalid):
+            # It has gone or changed, or is another one of that name (a uid is immutable): that has its own key.
+            return False
         return True

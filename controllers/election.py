@@ -10,7 +10,6 @@ upstream: k8s.io/client-go/tools/leaderelection
 import asyncio
 import contextlib
 import math
-import random
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -22,6 +21,7 @@ from verger.store.kinds import Kind
 from verger.store.objects import thaw
 from verger.store.throttle import Deadline
 from verger.store.timestamps import format_micro
+from verger.watch.chance import CHANCE
 from verger.watch.clock import Clock
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ class Election:
         if isinstance(self.state, Leading):
             # It ends with the leadership, so that its end is noticed when it comes.
             return min(period, max(self._left(self.state), 0.0))
-        return period * (1 + JITTER * random.random())  # noqa: S311 - it only spreads them
+        return period * (1 + JITTER * CHANCE.random())  # it only spreads them
 
     async def _tell(self, what: str) -> None:
         identity = self.options.identity

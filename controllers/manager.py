@@ -71,6 +71,14 @@ class Manager:
         """Whether no controller has anything to do."""
         return all(runner.idle for runner in self._runners.values())
 
+    def busy(self) -> list[str]:
+        """What the controllers that run have to do at once, in words; nothing when they are idle."""
+        return [
+            f"{name}: {statistics.depth} queued, {statistics.processing} in work"
+            for name, statistics in self.statistics().items()
+            if statistics.depth or statistics.processing
+        ]
+
     def errors(self, name: str) -> list[str]:
         """The last errors of a controller."""
         return list(self._runner(name).errors)

@@ -2,9 +2,45 @@
 
 async with ControlPlane() as plane:
     ...  # plane.kubeconfig is a file that kubectl and every client can use
+
+with BlockingPlane() as plane:
+    ...  # the same for programs without an event loop
 """
 
-from verger.embed.options import PlaneOptions, StartError
-from verger.embed.plane import ControlPlane
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["ControlPlane", "PlaneOptions", "StartError"]
+if TYPE_CHECKING:
+    from verger.embed.access import ServiceAccountAccess
+    from verger.embed.blocking import BlockingPlane
+    from verger.embed.options import PlaneOptions, StartError
+    from verger.embed.plane import ControlPlane, Unsettled
+    from verger.embed.snapshots import Snapshot
+
+_HOMES = {
+    "BlockingPlane": "blocking",
+    "ControlPlane": "plane",
+    "PlaneOptions": "options",
+    "ServiceAccountAccess": "access",
+    "Snapshot": "snapshots",
+    "StartError": "options",
+    "Unsettled": "plane",
+}
+
+__all__ = [
+    "BlockingPlane",
+    "ControlPlane",
+    "PlaneOptions",
+    "ServiceAccountAccess",
+    "Snapshot",
+    "StartError",
+    "Unsettled",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Whoever has pytest load the plugin pays for a plane when he uses one, not before.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -45,6 +45,8 @@ KEYS_PERIOD: Final = 10.0
 """Seconds between looks whether the key file has changed."""
 RENEWAL_LATE: Final = 20.0
 """Seconds beyond its duration by which a leader that has not renewed is unwell. upstream: leaderelection.HealthzAdaptor"""
+ROUND_TRIPS: Final = 5
+"""Namespaces that the controllers work on at a time that have one worker in a plane: here each write is a round trip."""
 _CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
 _TOKENS: Final = "serviceaccount-token-controller"
 _ROOT_CA: Final = "root-ca-publisher"
@@ -183,6 +185,7 @@ class Daemon:
                 kinds,
                 recorder_of("service-account-controller"),
                 log,
+                workers=ROUND_TRIPS,
             )
         ]
         if self._keys is not None:
@@ -210,7 +213,16 @@ class Daemon:
         )
         if root_ca:
             component = "root-ca-cert-publisher"
-            found.append(RootCA(client_of(component), kinds, recorder_of(component), log, root_ca))
+            found.append(
+                RootCA(
+                    client_of(component),
+                    kinds,
+                    recorder_of(component),
+                    log,
+                    root_ca,
+                    workers=ROUND_TRIPS,
+                )
+            )
         found.append(
             TokenCleaner(
                 client_of("legacy-service-account-token-cleaner"),

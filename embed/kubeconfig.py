@@ -9,12 +9,13 @@ from pathlib import Path
 from verger.identity.certificates import KeyPair
 
 
-def render(url: str, ca: bytes, token: str, certificate: KeyPair) -> str:
+def render(url: str, ca: bytes, token: str, certificate: KeyPair | None = None) -> str:
     """The text of a kubeconfig with one cluster and one user."""
-
-    def data(raw: bytes) -> str:
-        return base64.b64encode(raw).decode()
-
+    shown = ""
+    if certificate is not None:
+        shown = f"""
+    client-certificate-data: {_data(certificate.certificate)}
+    client-key-data: {_data(certificate.key)}"""
     # Nothing in it needs quoting: addresses, base64 and URL-safe tokens. A YAML library would cost more than the rest.
     return f"""\
 apiVersion: v1
@@ -24,19 +25,21 @@ clusters:
 - name: verger
   cluster:
     server: {url}
-    certificate-authority-data: {data(ca)}
+    certificate-authority-data: {_data(ca)}
 users:
-- name: verger-admin
+- name: verger
   user:
-    token: {token}
-    client-certificate-data: {data(certificate.certificate)}
-    client-key-data: {data(certificate.key)}
+    token: {token}{shown}
 contexts:
 - name: verger
   context:
     cluster: verger
-    user: verger-admin
+    user: verger
 """
+
+
+def _data(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
 
 
 def write(path: Path, text: str) -> None:

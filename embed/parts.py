@@ -144,7 +144,7 @@ class Parts:
         authentication = Chain([admin, tokens, ClientCertificate()], anonymous=options.anonymous)
 
         # The API
-        issuer = TokenIssuer(
+        self.issuer = TokenIssuer(
             self.keys,
             lookup,
             clock,
@@ -164,7 +164,7 @@ class Parts:
             answerers={
                 **reviews.answerers(),
                 **bindings.answerers(),
-                ("serviceaccounts", "token"): issuer.answer,
+                ("serviceaccounts", "token"): self.issuer.answer,
             },
         )
         metrics = Metrics()

@@ -8,7 +8,8 @@ import contextlib
 import shutil
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Coroutine
+import time
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -16,17 +17,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from verger.controllers.manager import Manager
-from verger.embed import kubeconfig
+from verger.embed import kubeconfig, snapshots
+from verger.embed.access import ServiceAccountAccess
 from verger.embed.logs import quiet_logger
 from verger.embed.options import PlaneOptions, StartError
 from verger.embed.parts import ADMIN, Parts
+from verger.embed.snapshots import Snapshot
 from verger.identity.certificates import server_context
 from verger.identity.keyring import KeyFileError
 from verger.identity.policy import seed
 from verger.store.errors import AlreadyExists
 from verger.store.kinds import Kinds
 from verger.store.local import LocalClient
-from verger.store.request import MASTERS
+from verger.store.request import MASTERS, Posting, WriteRequest
 from verger.watch.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
@@ -51,6 +54,16 @@ _HOSTS: Final = (
     "kubernetes.default.svc.cluster.local",
 )
 _ANYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the addresses are compared with, not listened on
+
+
+_CALM_TURNS: Final = 5
+"""Turns of the event loop in a row without anything to do: a task may wake another one."""
+_QUICK_TURNS: Final = 500
+_PAUSE: Final = 0.001
+
+
+class Unsettled(Exception):
+    """The plane is still busy; the message says with what."""
 
 
 class _Interrupted(Exception):
@@ -88,6 +101,7 @@ class ControlPlane:
         self._stopping: asyncio.Event = asyncio.Event()
         self._ready = False
         self._parts: Parts | None = None
+        self._first: Snapshot | None = None
         self.url = ""
         """Where the API is served, as `https://host:port`."""
         self.kubeconfig = self.options.kubeconfig or Path()
@@ -152,6 +166,60 @@ class ControlPlane:
         """Returns when the plane has ended; raises what broke it."""
         if self._task is not None:
             await asyncio.shield(self._task)
+
+    async def settle(self, within: float = 10.0) -> None:
+        """Returns when every watch has been delivered, every queue is empty and no controller is at work.
+
+        Keys that wait for their time (a grace, a backoff, a recheck) do not count: let the clock go on for them. Raises
+        Unsettled when that takes more than `within` seconds of real time; it says who is still busy.
+        """
+        parts = self._started()
+        ends = time.monotonic() + within
+        calm = turns = 0
+        while calm < _CALM_TURNS:
+            # The first turns are for what the event loop does by itself, the rest for threads and sockets.
+            await asyncio.sleep(0 if turns < _QUICK_TURNS else _PAUSE)
+            turns += 1
+            calm = calm + 1 if parts.manager.idle and parts.backend.log.is_quiet else 0
+            if not calm and time.monotonic() > ends:
+                busy = parts.manager.busy() or ["a watch whose client does not read"]
+                raise Unsettled(f"not settled after {within:g} s: {'; '.join(busy)}")
+
+    async def namespace(self, name: str, **metadata: Any) -> Mapping[str, Any]:
+        """Makes a namespace and returns it when it can be used: with its account, the token and the root CA."""
+        kind = self.kinds.core("Namespace")
+        await self.client.create(kind, {"metadata": {"name": name, **metadata}})
+        await self.settle()
+        return await self.client.get(kind, name)
+
+    async def as_service_account(
+        self, namespace: str, name: str = "default", *, seconds: int = 3600
+    ) -> ServiceAccountAccess:
+        """What a program of that account would have: a token of its own, under the account's own rights.
+
+        Raises NotFound.
+        """
+        parts = self._started()
+        form = parts.kinds.core("ServiceAccount").form("token")
+        wanted = {"spec": {"expirationSeconds": seconds}}
+        posting = Posting(form, namespace, name, wanted, WriteRequest(ADMIN))
+        token = (await parts.issuer.answer(posting))["status"]["token"]
+        path = self._folder / f"{namespace}.{name}.kubeconfig"
+        kubeconfig.write(path, kubeconfig.render(self.url, parts.ca, token))
+        return ServiceAccountAccess(namespace, name, token, path)
+
+    def snapshot(self) -> Snapshot:
+        """The objects of now, to come back to with `restore`."""
+        return snapshots.take(self._started().backend)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Makes the objects what they were: watchers and controllers hear of it as of any change."""
+        snapshots.restore(self._started().backend, snapshot)
+
+    def reset(self) -> None:
+        """Makes the objects what they were when the plane had started."""
+        if self._first is not None:
+            self.restore(self._first)
 
     @property
     def client(self) -> LocalClient:
@@ -363,6 +431,7 @@ class ControlPlane:
                 f"cannot write the kubeconfig {path}: {error.strerror or error}"
             ) from None
         self.kubeconfig = path
+        self._first = self.snapshot()
         self._ready = True
         self._log.info("ready", url=self.url, kubeconfig=str(path))
         try:

@@ -7,7 +7,6 @@ the name of the namespace at the usual place.
 upstream: plugin/pkg/admission/serviceaccount/admission.go; the messages are compatibility facts
 """
 
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
@@ -18,6 +17,7 @@ from verger.store.invalid import quote
 from verger.store.objects import NAME_ALPHABET, Object, annotations_of
 from verger.store.request import Attributes, WriteRequest
 from verger.store.rules.configuration import ACCOUNT_UID, TOKEN_SECRET
+from verger.watch.chance import CHANCE
 from verger.watch.clock import Clock
 
 DEFAULT_ACCOUNT: Final = "default"
@@ -219,7 +219,7 @@ def _projected() -> Object:
             }
         },
     ]
-    name = VOLUME_PREFIX + "".join(random.choices(NAME_ALPHABET, k=5))  # noqa: S311 - a name, not a secret
+    name = VOLUME_PREFIX + "".join(CHANCE.choices(NAME_ALPHABET, k=5))  # a name, not a secret
     return {"name": name, "projected": {"sources": sources, "defaultMode": FILE_MODE}}
 
 

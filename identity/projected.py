@@ -9,13 +9,13 @@ upstream: pkg/kubelet/token/token_manager.go, pkg/volume/util/atomic_writer.go
 
 import contextlib
 import os
-import random
 import secrets
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from verger.watch.chance import CHANCE
 from verger.watch.clock import Clock
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class ProjectedToken:
             write_token(self._path, issued.token)
             now = self._clock.time()
             life = max(0.0, issued.expires - now)
-            wait = min(life * RENEW_AT, RENEW_AFTER) - random.uniform(0, min(JITTER, life / 10))  # noqa: S311
+            wait = min(life * RENEW_AT, RENEW_AFTER) - CHANCE.uniform(0, min(JITTER, life / 10))
             self._log.info(
                 "token written", path=str(self._path), life=int(life), renewed_in=int(wait)
             )

@@ -8,7 +8,7 @@ The contract of every backend, kept by `tests/contracts/test_backend.py`:
 - A read at a revision shows exactly what was current then, as long as that revision is inside the window.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from verger.store.objects import Object, encode
@@ -122,6 +122,9 @@ class Backend(Protocol):
         `after` is the key behind which to begin, `limit` how many rows to return (0: all), `match` which rows to
         return. Raises Compacted.
         """
+
+    def resources(self) -> Sequence[str]:
+        """The resources of which there have been objects."""
 
     def count(self, resource: str, namespace: str = "") -> int:
         """How many objects there are now."""

@@ -284,7 +284,7 @@ class Decoder:
         def whole(value: Any, unknown: list[str]) -> Any:
             if value.__class__ is not dict:
                 raise _Mismatch(_json_sort(value), go_type)
-            drop: list[str] | None = None
+            drop: list[str] = []
             key = ""
             try:
                 for key, item in value.items():
@@ -293,13 +293,13 @@ class Decoder:
                         field = fields.get(key)
                         if field is None:
                             unknown.append(key)
-                            drop = [*drop, key] if drop else [key]
+                            drop.append(key)
                             continue
                         # Compiled on first use: types refer to themselves, and most fields are never sent.
                         found = table[key] = entry(field)
                     convert, omitted = found
                     if item is None or (item.__class__ is omitted and not item):
-                        drop = [*drop, key] if drop else [key]
+                        drop.append(key)
                         continue
                     before = len(unknown)
                     kept = convert(item, unknown)
@@ -315,9 +315,8 @@ class Decoder:
                 mismatch.struct = mismatch.struct or struct
                 mismatch.path.append(key)
                 raise
-            if drop is not None:
-                for key in drop:
-                    value.pop(key, None)
+            for key in drop:
+                value.pop(key, None)
             return value
 
         return whole

@@ -138,7 +138,10 @@ class Fitter:
 
         if not isinstance(result, dict):
             raise refuse("the patched document is no object")
-        obj = thaw(result)
+        try:
+            obj = thaw(result)
+        except TypeError:
+            raise BadRequest("the patched object is nested too deeply") from None
         try:
             problems = self._fit(kind.form(), obj)
         except Unfit as unfit:

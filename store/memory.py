@@ -5,7 +5,7 @@ brought loses its predecessor, since no revision that can still be read shows it
 goes too. So history is freed one step at a time, by the same clockwork that trims the log.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from sortedcontainers import SortedDict
@@ -69,6 +69,10 @@ class MemoryBackend:
             return None
         row: Row | None = kept.rows.get(key)
         return None if row is None or row.deleted else row
+
+    def resources(self) -> Sequence[str]:
+        """The resources of which there have been objects."""
+        return list(self._resources)
 
     def count(self, resource: str, namespace: str = "") -> int:
         """How many objects there are now."""

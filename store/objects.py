@@ -3,11 +3,11 @@
 An object is a JSON-shaped dict. What the store hands out is shared: `thaw` makes a copy that may be changed.
 """
 
-import random
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import orjson
+from verger.watch.chance import CHANCE
 
 Object = dict[str, Any]
 
@@ -107,7 +107,7 @@ def split_key(key: str) -> tuple[str, str]:
 def new_uid() -> str:
     """A random version 4 UUID."""
     # Unique is what it must be, not unpredictable: a uid is no secret. The version and the variant are fixed bits.
-    bits = random.getrandbits(128) & _UID_MASK | _UID_MARKS
+    bits = CHANCE.getrandbits(128) & _UID_MASK | _UID_MARKS
     text = f"{bits:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
@@ -115,7 +115,7 @@ def new_uid() -> str:
 def generate_name(base: str) -> str:
     """A base with five random characters behind it."""
     # Collisions are what matters, not secrecy: a name is no secret.
-    suffix = "".join(random.choices(NAME_ALPHABET, k=GENERATED_SUFFIX))  # noqa: S311
+    suffix = "".join(CHANCE.choices(NAME_ALPHABET, k=GENERATED_SUFFIX))
     return base[:GENERATED_BASE_MAX] + suffix
 
 

@@ -3,7 +3,6 @@
 Bodies are JSON. What comes out says its kind and apiVersion, as objects of a client inside the process do.
 """
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
@@ -20,6 +19,7 @@ from verger.store.remote_stream import BadAnswer, RemoteStream, expired
 from verger.store.request import Propagation
 from verger.store.throttle import TokenBucket
 from verger.store.transport import JSON, Request, Transport
+from verger.watch.chance import CHANCE
 from verger.watch.clock import Clock
 
 PAGE: Final = 500
@@ -218,7 +218,7 @@ class RemoteClient:
         return await self.list(kind, namespace, labels=labels, fields=fields), None
 
     async def _open(self, kind: Kind, namespace: str, query: Query, after: int) -> RemoteStream:
-        seconds = random.randint(WATCH_MIN, WATCH_MAX)  # noqa: S311 - so that not all end at once
+        seconds = CHANCE.randint(WATCH_MIN, WATCH_MAX)  # so that not all end at once
         query += [
             ("watch", "true"),
             ("allowWatchBookmarks", "true"),

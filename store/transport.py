@@ -118,17 +118,6 @@ class Transport:
 
     async def _persist(self, request: Request, once: Callable[[], Awaitable[T]]) -> T:
         """Tries again what may be tried again."""
-        from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
-
-        def again(error: BaseException) -> bool:
-            return isinstance(error, ApiError) and _may_repeat(request, error)
-
-        def pause(state: RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome is not None else None
-            asked = error.retry_after if isinstance(error, ApiError) else None
-            if asked is not None:
-                return min(float(asked), RETRY_AFTER_MAX)
-            return RETRY_FIRST * 2.0 ** (state.attempt_number - 1)
 
         async def attempt() -> T:
             try:
@@ -139,11 +128,26 @@ class Transport:
                 self._throttle.hold(min(float(error.retry_after or 1), RETRY_AFTER_MAX))
                 raise
 
+        try:
+            return await attempt()
+        except ApiError as error:
+            if not _may_repeat(request, error):
+                raise
+            pause = _pause(error, 1)
+        # The library costs as much as half a request: it comes in when there is trouble.
+        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
+
+        await self._clock.sleep(pause)
         retrying = AsyncRetrying(
             sleep=self._clock.sleep,
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=pause,
-            retry=retry_if_exception(again),
+            stop=stop_after_attempt(ATTEMPTS - 1),
+            wait=lambda state: _pause(
+                state.outcome.exception() if state.outcome is not None else None,
+                state.attempt_number + 1,
+            ),
+            retry=retry_if_exception(
+                lambda error: isinstance(error, ApiError) and _may_repeat(request, error)
+            ),
             reraise=True,
         )
         return await retrying(attempt)
@@ -254,6 +258,13 @@ def _may_repeat(request: Request, error: ApiError) -> bool:
     if request.method not in _READS:
         return False
     return isinstance(error, NoAnswer) or (error.code >= 500 and error.retry_after is not None)
+
+
+def _pause(error: BaseException | None, attempts: int) -> float:
+    """Seconds until the next try, after so many: what the server asks for, or doubling."""
+    if isinstance(error, ApiError) and error.retry_after is not None:
+        return min(float(error.retry_after), RETRY_AFTER_MAX)
+    return RETRY_FIRST * 2.0 ** (attempts - 1)
 
 
 def _why(error: Exception) -> str:

@@ -90,6 +90,11 @@ class EventLog(Generic[V]):
     def __len__(self) -> int:
         return len(self._all)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether every reader has read all that interests it, and waits for more."""
+        return all(len(topic.waiting) == topic.cursors for topic in self._topics.values())
+
     def append(self, event: Event[V]) -> None:
         """Adds the newest event and wakes the cursors of its topics. Its revision must be above all others."""
         if event.revision <= self.revision:

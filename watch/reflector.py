@@ -4,10 +4,10 @@ The loop is a step function over a few states. Every odd thing that a source can
 around it only waits and repeats.
 """
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from verger.watch.chance import CHANCE
 from verger.watch.clock import Clock
 from verger.watch.event import Bookmark, Event, Expired, StreamEnded
 
@@ -154,7 +154,7 @@ class Reflector(Generic[V]):
                 if isinstance(outcome, Failed) or fruitless > 1:
                     pause = BACKOFF_FIRST if now - troubled_at > BACKOFF_RESET else pause
                     troubled_at = now
-                    await self._clock.sleep(pause * (1 + random.random()))  # noqa: S311 - jitter
+                    await self._clock.sleep(pause * (1 + CHANCE.random()))  # jitter
                     pause = min(pause * 2, BACKOFF_CAP)
         finally:
             if isinstance(state, Watching):

@@ -37,6 +37,8 @@ class Relay:
     passed: list[Passed] = field(default_factory=list)
     refuse: Callable[[web.BaseRequest], web.StreamResponse | None] = lambda _: None
     """What is answered instead of the server, None to let a request pass."""
+    cut_watches: int = 0
+    """Bytes after which a watch breaks off, wherever that may be; 0 for never."""
 
     @property
     def writes(self) -> list[str]:
@@ -70,8 +72,13 @@ class Relay:
             ours = web.StreamResponse(status=theirs.status, headers=kept)
             ours.enable_chunked_encoding()
             await ours.prepare(request)
+            left = self.cut_watches if watch else 0
             try:
                 async for chunk in theirs.content.iter_any():
+                    if 0 < left <= len(chunk):
+                        await ours.write(chunk[:left])
+                        raise ConnectionResetError
+                    left -= len(chunk)
                     await ours.write(chunk)
             except (ConnectionError, aiohttp.ClientError):
                 # One of the two has gone; the other one sees it.

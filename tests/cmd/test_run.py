@@ -252,6 +252,40 @@ async def test_busy_server_is_not_pressed(site: Site) -> None:
     assert await daemon.end() == 0
 
 
+async def test_faulty_server_delays_and_spoils_nothing(site: Site) -> None:
+    """Lost requests, lost answers, errors, conflicts, and watches that break off in a line: the world converges."""
+    relay = await site.relay()
+    relay.cut_watches = 5000
+    count = 0
+
+    def trouble(request: web.BaseRequest) -> web.StreamResponse | None:
+        nonlocal count
+        count += 1
+        if count % 5 == 0:
+            return web.Response(status=500, text="no")
+        if count % 7 == 0:
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response(status=500)
+        if count % 8 == 0 and request.method == "PUT":
+            body = {"kind": "Status", "status": "Failure", "reason": "Conflict", "code": 409}
+            return web.json_response(body, status=409)
+        return None
+
+    relay.refuse = trouble
+    daemon = await site.run(*FAST, f"--master={relay.url}")
+    names = [f"n{number}" for number in range(10)]
+    for name in names:
+        await site.namespace(name)
+    for name in names:
+        await site.served(name)
+    # Whatever was made twice while answers were lost is one again.
+    for name in names:
+        await site.until("Secret", name, lambda found: len(found) == 1)
+    assert count > 50
+    assert await daemon.end() == 0
+
+
 # Several of them
 
 

@@ -130,7 +130,12 @@ class Cluster:
         self.manager = self._new_manager()
 
     def _client(self, user: str) -> LocalClient:
-        return LocalClient(self.registry, self.kinds, Fitter(load(), Tracker(load(), self.clock)), User(user, groups=(MASTERS,)))
+        return LocalClient(
+            self.registry,
+            self.kinds,
+            Fitter(load(), Tracker(load(), self.clock)),
+            User(user, groups=(MASTERS,)),
+        )
 
     # Controllers
 

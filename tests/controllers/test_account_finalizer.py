@@ -21,9 +21,7 @@ OLD, NEW = {"runAsUser": 1}, {"runAsUser": 2}
 LABEL = "verger.dev/outdated"
 
 
-def giver(
-    context: Mapping[str, Any] | None = None, secrets: str = "", name: str = "sa"
-) -> Object:
+def giver(context: Mapping[str, Any] | None = None, secrets: str = "", name: str = "sa") -> Object:
     """An account that has something for its pods."""
     notes = {SECURITY_CONTEXT: json.dumps(context)} if context else {}
     if secrets:

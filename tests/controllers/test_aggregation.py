@@ -24,7 +24,9 @@ def role(name: str, *rules: Object, **labels: str) -> Object:
     return {"apiVersion": GROUP, "kind": "ClusterRole", "metadata": metadata, "rules": list(rules)}
 
 
-def aggregate(name: str, *selectors: Object, rules: list[Object] | None = None, **labels: str) -> Object:
+def aggregate(
+    name: str, *selectors: Object, rules: list[Object] | None = None, **labels: str
+) -> Object:
     """A ClusterRole that is a sum."""
     made = role(name, *(rules or []), **labels)
     return {**made, "aggregationRule": {"clusterRoleSelectors": list(selectors)}}

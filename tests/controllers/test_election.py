@@ -258,6 +258,33 @@ async def test_leader_that_was_asleep_writes_nothing(booth: Booth) -> None:
     assert isinstance(election.state, Standby)
 
 
+@pytest.mark.parametrize(
+    ("spec", "call"),
+    [
+        pytest.param(None, "create", id="making"),
+        pytest.param({}, "update", id="taking"),
+        pytest.param(held("a"), "update", id="renewing"),
+    ],
+)
+async def test_leadership_counts_from_before_the_request(
+    spec: Mapping[str, Any] | None, call: str, booth: Booth
+) -> None:
+    """The others may have seen it as soon as it was sent."""
+    if spec is not None:
+        await booth.write(spec)
+    election = booth.candidate("a")
+    slow = Meanwhile(f"{call} Lease", lambda: booth.clock.advance(3), side="after")
+    booth.clients["a"].taps.append(slow)
+    await booth.step("a")
+    assert election.guard() == pytest.approx(DEADLINE - 3)
+    again = Meanwhile("update Lease", lambda: booth.clock.advance(3), side="after")
+    booth.clients["a"].taps.append(again)
+    await booth.clock.advance(1)
+    await booth.step("a")
+    assert again.spent
+    assert election.guard() == pytest.approx(DEADLINE - 3)
+
+
 async def test_standby_writes_nothing(booth: Booth) -> None:
     """From the beginning."""
     with pytest.raises(NotLeading):

@@ -274,7 +274,7 @@ async def test_group_that_does_not_answer_holds_up_nothing_else() -> None:
         await cluster.clock.advance(GRACE + 1)
         assert await cluster.lines("Namespace", "ConfigMap") == [
             "Namespace default Active",
-            "Namespace one Terminating",
+            "Namespace one terminating",
         ]
         one = await cluster.get("Namespace", "one")
         said = {item["type"]: item["message"] for item in one["status"]["conditions"]}

@@ -51,7 +51,9 @@ async def test_empty_world_is_filled() -> None:
     again = await seeded()
     for kind in RBAC:
         for obj in await again.all(kind):
-            default = defaults()[kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]]
+            default = defaults()[
+                kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
+            ]
             assert essence(obj) == essence(default.object)
 
 
@@ -75,7 +77,12 @@ def without(name: str) -> Change:
             "ClusterRoleBinding", VIEWER, lambda o: o["subjects"].pop(), id="one subject less"
         ),
         pytest.param(
-            "ClusterRole", "view", lambda o: o["aggregationRule"].update(clusterRoleSelectors=[{"matchLabels": {"a": "b"}}]), id="another selector"
+            "ClusterRole",
+            "view",
+            lambda o: o["aggregationRule"].update(
+                clusterRoleSelectors=[{"matchLabels": {"a": "b"}}]
+            ),
+            id="another selector",
         ),
         pytest.param(
             "ClusterRole", VIEWER, lambda o: o["metadata"].update(labels={}), id="no labels"
@@ -106,7 +113,9 @@ async def test_what_was_taken_out_comes_back(kind: str, name: str, change: Chang
     ("kind", "change"),
     [
         pytest.param("ClusterRole", lambda o: o["rules"].append(MINE), id="a rule more"),
-        pytest.param("ClusterRoleBinding", lambda o: o["subjects"].append(BOB), id="a subject more"),
+        pytest.param(
+            "ClusterRoleBinding", lambda o: o["subjects"].append(BOB), id="a subject more"
+        ),
         pytest.param(
             "ClusterRole", lambda o: o["metadata"]["labels"].update(mine="yes"), id="a label more"
         ),

@@ -196,7 +196,9 @@ async def test_use_at_the_last_moment_saves_it() -> None:
     cluster = await world(tracking(), token(invalid=LONG_AGO))
 
     async def happens() -> None:
-        await cluster.edit("Secret", SECRET, lambda o: o["metadata"]["labels"].update({USED: TODAY}))
+        await cluster.edit(
+            "Secret", SECRET, lambda o: o["metadata"]["labels"].update({USED: TODAY})
+        )
 
     cluster.clients[CLEANER].taps.append(Meanwhile("delete", happens))
     assert await done(cluster) == [DELETE]

@@ -51,12 +51,13 @@ def is_signed(token: str) -> bool:
 
 def is_taken(token: str) -> bool:
     """What the verifier says; anything but a TokenError is a failure of the test."""
+    said = ""
     try:
         verify(token, keys=KEYS, issuers=(ISSUER,))
     except TokenError as error:
-        assert not any(len(piece) > 8 and piece in str(error) for piece in token.split("."))
-        return False
-    return True
+        said = str(error)
+    assert not any(len(piece) > 8 and piece in said for piece in token.split("."))
+    return not said
 
 
 @st.composite
@@ -80,7 +81,7 @@ def tampered(draw: st.DrawFn) -> str:
     return token
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(tampered())
 def test_tampered_token(token: str) -> None:
     """What the plain verifier does not take, ours does not take either."""
@@ -106,7 +107,7 @@ NAMES = st.sampled_from(["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "kuber
 BOUND = st.sampled_from(["namespace", "serviceaccount", "pod", "node", "secret", "warnafter"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.dictionaries(NAMES, JSON, max_size=3), st.dictionaries(BOUND, JSON, max_size=2))
 def test_odd_claims_under_a_good_signature(
     changes: dict[str, Any], bound_changes: dict[str, Any]
@@ -124,7 +125,7 @@ def test_odd_claims_under_a_good_signature(
     assert all(isinstance(audience, str) for audience in found.audiences)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.dictionaries(st.sampled_from(["alg", "kid", "typ", "cty", "crit", "b64", "jwk"]), JSON))
 def test_odd_header_under_a_good_signature(header: dict[str, Any]) -> None:
     """Nothing that a header says makes more of a token than it is."""

@@ -64,9 +64,7 @@ def federation(
     folder = tmp_path_factory.mktemp("federation")
     private, public = folder / "private.pem", folder / "elsewhere.pem"
     private.write_bytes(
-        make_key(request.param).private_bytes(
-            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-        )
+        make_key(request.param).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     )
     elsewhere = ec.generate_private_key(ec.SECP256R1())
     public.write_bytes(

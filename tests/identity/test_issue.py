@@ -111,7 +111,9 @@ async def test_every_token_has_an_id_of_its_own() -> None:
         pytest.param((API,), ["b", "a", "b"], ["b", "a", "b"], id="as they are given"),
     ],
 )
-async def test_audiences(own: tuple[str, ...], wanted: list[str] | None, audiences: list[str]) -> None:
+async def test_audiences(
+    own: tuple[str, ...], wanted: list[str] | None, audiences: list[str]
+) -> None:
     """A token is for those that were named, or for this server."""
     answer = await issuer(populated(), audiences=own).answer(posting({"audiences": wanted}))
     assert answer["spec"]["audiences"] == audiences
@@ -309,7 +311,14 @@ Change = Callable[[World], object]
             id="another pod of that name",
         ),
         pytest.param(
-            {"boundObjectRef": {"kind": "Secret", "apiVersion": "v1", "name": "secret", "uid": "x"}},
+            {
+                "boundObjectRef": {
+                    "kind": "Secret",
+                    "apiVersion": "v1",
+                    "name": "secret",
+                    "uid": "x",
+                }
+            },
             None,
             Conflict,
             'Operation cannot be fulfilled on Secret "secret": the UID in the bound object reference (x) does not match '

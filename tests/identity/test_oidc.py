@@ -202,9 +202,7 @@ def test_export(tmp_path: Path, key_file: Path) -> None:
     done = export(folder, ISSUER, key_file)
     assert done.exit_code == 0, done.output
     first, second = folder / "openid/v1/jwks", folder / ".well-known/openid-configuration"
-    assert done.output == (
-        f"{first}  application/jwk-set+json\n{second}  application/json\n"
-    )
+    assert done.output == (f"{first}  application/jwk-set+json\n{second}  application/json\n")
     keys = KeySet(load_verifying_keys(key_file))
     assert first.read_bytes() == key_set(keys).body
     assert second.read_bytes() == discovery(ISSUER, f"{ISSUER}/openid/v1/jwks", keys).body
@@ -229,7 +227,9 @@ def test_export_again(tmp_path: Path, key_file: Path) -> None:
 @pytest.mark.parametrize(
     ("issuer", "jwks_uri", "message"),
     [
-        pytest.param("http://i", "", "--service-account-issuer: issuer URL must use https", id="http"),
+        pytest.param(
+            "http://i", "", "--service-account-issuer: issuer URL must use https", id="http"
+        ),
         pytest.param(
             ISSUER, "http://k", "--service-account-issuer: jwksURI requires https", id="keys"
         ),

@@ -61,10 +61,16 @@ def asks(
             rule("get", "pods"), asks("get", "pods", group="apps"), False, id="another group"
         ),
         pytest.param(
-            rule("get", "pods", groups=["*"]), asks("get", "pods", group="apps"), True, id="any group"
+            rule("get", "pods", groups=["*"]),
+            asks("get", "pods", group="apps"),
+            True,
+            id="any group",
         ),
         pytest.param(
-            rule("get", "pods", groups=["apps"]), asks("get", "pods"), False, id="not the core group"
+            rule("get", "pods", groups=["apps"]),
+            asks("get", "pods"),
+            False,
+            id="not the core group",
         ),
         pytest.param(
             rule("get", "pods", names="x"), asks("get", "pods", name="x"), True, id="a name"
@@ -74,19 +80,29 @@ def asks(
         ),
         pytest.param(rule("list", "pods", names="x"), asks("list", "pods"), False, id="no name"),
         pytest.param(
-            rule("get", "pods", names="*"), asks("get", "pods", name="y"), False, id="names: no stars"
+            rule("get", "pods", names="*"),
+            asks("get", "pods", name="y"),
+            False,
+            id="names: no stars",
         ),
         pytest.param(
-            rule("get", "pods", names="x"), asks("get", "pods/log", name="x"), False, id="name, part"
+            rule("get", "pods", names="x"),
+            asks("get", "pods/log", name="x"),
+            False,
+            id="name, part",
         ),
         pytest.param(rule("get", urls="/a"), asks("get", path="/a"), True, id="a path"),
         pytest.param(rule("get", urls="/a"), asks("get", path="/a/"), False, id="a slash more"),
         pytest.param(rule("get", urls="/a"), asks("get", path="/a/b"), False, id="below it"),
         pytest.param(rule("get", urls="/a/*"), asks("get", path="/a/b/c"), True, id="all below"),
         pytest.param(rule("get", urls="/a/*"), asks("get", path="/a"), False, id="not itself"),
-        pytest.param(rule("get", urls="/a*"), asks("get", path="/abc"), True, id="all that begin so"),
+        pytest.param(
+            rule("get", urls="/a*"), asks("get", path="/abc"), True, id="all that begin so"
+        ),
         pytest.param(rule("get", urls="*"), asks("get", path="/x"), True, id="any path"),
-        pytest.param(rule("get", urls="/*/b"), asks("get", path="/a/b"), False, id="stars end only"),
+        pytest.param(
+            rule("get", urls="/*/b"), asks("get", path="/a/b"), False, id="stars end only"
+        ),
         pytest.param(rule("*", urls="/a"), asks("post", path="/a"), True, id="any method"),
         pytest.param(rule("get", "*"), asks("get", path="/a"), False, id="resources are no paths"),
         pytest.param(rule("get", urls="*"), asks("get", "pods"), False, id="paths, no resources"),
@@ -307,7 +323,7 @@ def change(world: Bindings, what: str, key: Any, value: Any) -> None:
         world.backend.compact(world.backend.revision)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(CHANGES, st.lists(QUESTIONS, max_size=3)), max_size=12))
 def test_index_against_the_plain_reading(
     steps: list[tuple[tuple[str, Any, Any], list[Attributes]]],
@@ -328,7 +344,7 @@ def test_index_against_the_plain_reading(
                 assert bool(decision.reason) == bool(missing)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(RULES, QUESTIONS)
 def test_rule_against_the_plain_reading(item: Object, question: Attributes) -> None:
     """One rule, one question."""

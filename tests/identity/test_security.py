@@ -11,7 +11,6 @@ import http.client
 import io
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -275,14 +274,17 @@ ATTACKS = [
     pytest.param(claiming(iss=None), id="no issuer"),
     pytest.param(claiming(iss=[ISSUER]), id="a list of issuers"),
     pytest.param(claiming(sub="system:admin"), id="a subject that is no account"),
-    pytest.param(claiming(sub="system:serviceaccount:ns:default"), id="a subject of another account"),
+    pytest.param(
+        claiming(sub="system:serviceaccount:ns:default"), id="a subject of another account"
+    ),
     pytest.param(claiming(sub=None), id="no subject"),
     pytest.param(claiming(**bound_to(uid="another")), id="an account of that name long ago"),
     pytest.param(claiming(**bound_to()), id="an account without a uid"),
     pytest.param(claiming(**{"kubernetes.io": None}), id="no account"),
     pytest.param(claiming(**{"kubernetes.io": "ns"}), id="an account that is a text"),
     pytest.param(
-        claiming(iss="kubernetes/serviceaccount"), id="the claims of one sort, the issuer of another"
+        claiming(iss="kubernetes/serviceaccount"),
+        id="the claims of one sort, the issuer of another",
     ),
     pytest.param(
         lambda v: signed(header_of(v.legacy), {**payload_of(v.legacy), "iss": ISSUER}, RSA),
@@ -329,12 +331,16 @@ def test_attack_fails(victim: Victim, attack: Attack) -> None:
         pytest.param(lambda v: v.token, id="as it was issued"),
         pytest.param(lambda v: v.legacy, id="as it stands in its Secret"),
         pytest.param(lambda v: v.signed(), id="signed anew"),
-        pytest.param(lambda v: v.signed(ELSEWHERE), id="signed elsewhere with a key that is listed"),
+        pytest.param(
+            lambda v: v.signed(ELSEWHERE), id="signed elsewhere with a key that is listed"
+        ),
         pytest.param(lambda v: v.signed(aud="api"), id="an audience that is a text"),
         pytest.param(lambda v: v.signed(aud=["vault", "also"]), id="one audience of several"),
         pytest.param(with_header(kid=None), id="without a kid"),
         pytest.param(with_header(typ="JWT"), id="with the type of the header"),
-        pytest.param(with_header(jku="https://evil.example"), id="with a pointer that nobody follows"),
+        pytest.param(
+            with_header(jku="https://evil.example"), id="with a pointer that nobody follows"
+        ),
     ],
 )
 def test_good_token_is_believed(victim: Victim, make: Attack) -> None:

@@ -125,7 +125,10 @@ async def test_without_a_key_nothing_is_said_of_the_signature() -> None:
             {"nbf": 2**32}, [], "service account token is not valid yet", id="not valid yet"
         ),
         pytest.param(
-            {"iat": 2**32}, [], "service account token is issued in the future", id="from the future"
+            {"iat": 2**32},
+            [],
+            "service account token is issued in the future",
+            id="from the future",
         ),
         pytest.param(
             {},
@@ -339,7 +342,9 @@ def test_process_keeps_a_file(api: Api, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param(["--account", "sa"], "--account: 'sa' is no NAMESPACE/NAME", id="no namespace"),
+        pytest.param(
+            ["--account", "sa"], "--account: 'sa' is no NAMESPACE/NAME", id="no namespace"
+        ),
         pytest.param(["--account", "a/b/c"], "--account: 'a/b/c' is no", id="three parts"),
         pytest.param(
             ["--account", "a/b", "--kubeconfig", "gone"],

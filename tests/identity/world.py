@@ -54,9 +54,7 @@ def populated() -> World:
     world = World()
     world.put("serviceaccounts", "ns", "sa", "sa-uid")
     world.put("secrets", "ns", "secret", "secret-uid", type="Opaque")
-    world.put(
-        "pods", "ns", "pod", "pod-uid", spec={"serviceAccountName": "sa", "nodeName": "node"}
-    )
+    world.put("pods", "ns", "pod", "pod-uid", spec={"serviceAccountName": "sa", "nodeName": "node"})
     world.put("nodes", "", "node", "node-uid")
     return world
 

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any, Final
 
 import orjson
 import pytest
 from verger.store import remote
-from verger.store.client import PartialDiscovery
+from verger.store.client import ClientSource, PartialDiscovery
 from verger.store.credentials import Credential
 from verger.store.errors import (
     ApiError,
@@ -193,7 +193,7 @@ async def test_server_that_says_nothing() -> None:
         await clock.advance(59)
         assert not asking.done()
         await clock.advance(2)
-        with pytest.raises(NoAnswer, match="no answer from http.* in time"):
+        with pytest.raises(NoAnswer, match=r"no answer from http.* in time"):
             await asking
     assert len(script.asked) == 1
 
@@ -519,9 +519,9 @@ async def test_events_however_they_are_cut() -> None:
     found: list[Any] = []
 
     async def all_of_it(server: RemoteServer) -> None:
-        stream = await server.client("test").watch(MAPS, "n", after=7)
-        while True:
-            found.extend(await stream.read())
+        with closing(await server.client("test").watch(MAPS, "n", after=7)) as stream:
+            while True:
+                found.extend(await stream.read())
 
     async with playing(flow(*chunks)) as (_, server):
         with pytest.raises(StreamEnded):
@@ -563,8 +563,8 @@ async def test_end_of_a_watch(answer: Answer, expected: type[Exception]) -> None
     """Each end is what makes the reflector do the right thing, and half a line is never an event."""
 
     async def watch(server: RemoteServer) -> None:
-        stream = await server.client("test").watch(MAPS, "n", after=5)
-        await stream.read()
+        with closing(await server.client("test").watch(MAPS, "n", after=5)) as stream:
+            await stream.read()
 
     async with playing(answer) as (_, server):
         with pytest.raises(expected) as caught:
@@ -620,6 +620,24 @@ async def test_watch_that_begins_with_what_there_is() -> None:
     (asked,) = script.asked
     assert asked.query["sendInitialEvents"] == "true"
     assert asked.query["resourceVersionMatch"] == "NotOlderThan"
+
+
+async def test_source_goes_on_with_the_watch_that_brought_the_list() -> None:
+    """One request, not two; and a watch that nobody goes on with is closed."""
+    stay = flow(END + line("ADDED", "c", 10), silent=True)
+    async with playing(stay) as (script, server):
+        source = ClientSource(server.client("test"), MAPS, "n")
+        assert await source.list() == ({}, 9)
+        stream = await source.watch(9)
+        (event,) = await stream.read()
+        assert isinstance(event, Event)
+        assert event.revision == 10
+        assert len(script.asked) == 1
+        stream.close()
+        _, revision = await source.list()
+        other = await source.watch(revision + 1)
+        other.close()
+        assert [asked.query.get("resourceVersion") for asked in script.asked] == [None, None, "10"]
 
 
 @pytest.mark.parametrize(

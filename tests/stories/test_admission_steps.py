@@ -54,9 +54,7 @@ def test_pull_secrets_come_from_the_account(kubectl: Kubectl) -> None:
         {"name": "a"},
         {"name": "b"},
     ]
-    own = created(
-        kubectl, "own", serviceAccountName="puller", imagePullSecrets=[{"name": "mine"}]
-    )
+    own = created(kubectl, "own", serviceAccountName="puller", imagePullSecrets=[{"name": "mine"}])
     assert own["imagePullSecrets"] == [{"name": "mine"}]
 
 
@@ -78,8 +76,6 @@ def test_place_that_is_taken_is_left_alone(kubectl: Kubectl) -> None:
     """A container that mounts something of its own there keeps it."""
     mount = {"name": "v", "mountPath": MOUNT_PATH}
     container = {"name": "c", "image": "i", "volumeMounts": [mount]}
-    spec = created(
-        kubectl, "five", containers=[container], volumes=[{"name": "v", "emptyDir": {}}]
-    )
+    spec = created(kubectl, "five", containers=[container], volumes=[{"name": "v", "emptyDir": {}}])
     assert [volume["name"] for volume in spec["volumes"]] == ["v"]
     assert spec["containers"][0]["volumeMounts"] == [mount]

@@ -20,7 +20,9 @@ rules:
 
 
 @pytest.fixture(scope="module", params=range(len(executables()) or 1))
-def each(request: pytest.FixtureRequest, api: Api, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+def each(
+    request: pytest.FixtureRequest, api: Api, tmp_path_factory: pytest.TempPathFactory
+) -> Kubectl:
     """One kubectl after the other, in a namespace of its own with an account that may read ConfigMaps."""
     kubectl = kubectl_at(request.param, api, tmp_path_factory.mktemp("kubectl"))
     name = f"auth-{request.param}"
@@ -93,7 +95,9 @@ def space(api: Api, kubectl: Kubectl) -> Kubectl:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param(["--duration=1m"], "may not specify a duration less than 10 minutes", id="short"),
+        pytest.param(
+            ["--duration=1m"], "may not specify a duration less than 10 minutes", id="short"
+        ),
         pytest.param(
             ["--bound-object-kind=Secret", "--bound-object-name=gone"],
             'secrets "gone" not found',
@@ -113,9 +117,13 @@ def test_token_of_nobody(space: Kubectl) -> None:
 
 def test_as_somebody_in_groups(space: Kubectl, api: Api) -> None:
     """The administrator may be anybody; an account nobody, and least of all an administrator."""
-    who = space("auth", "whoami", "--as=jane", "--as-group=devs", "-o", "jsonpath={.status.userInfo}")
+    who = space(
+        "auth", "whoami", "--as=jane", "--as-group=devs", "-o", "jsonpath={.status.userInfo}"
+    )
     assert who == '{"groups":["devs","system:authenticated"],"username":"jane"}'
-    space("get", "pods")  # from now on kubectl knows what there is, and need not ask as somebody else
+    space(
+        "get", "pods"
+    )  # from now on kubectl knows what there is, and need not ask as somebody else
     app = as_token(space, api.token("once", "app"))
     for somebody in (["--as=jane"], ["--as=x", "--as-group=system:masters"]):
         said = app.fails("get", "pods", *somebody)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 import pytest
+from verger.watch.chance import CHANCE
 from verger.watch.clock import FakeClock
 from verger.watch.event import Bookmark, Event, EventType, Expired, StreamEnded
 from verger.watch.reflector import (
@@ -278,7 +279,7 @@ async def test_pause_doubles_up_to_its_cap(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch, chance: float, factor: float
 ) -> None:
     """0.8 s, then twice as long each time, never more than 30 s before chance adds to it."""
-    monkeypatch.setattr(random, "random", lambda: chance)
+    monkeypatch.setattr(CHANCE, "random", lambda: chance)
     source = ScriptedSource(clock, lists=[BROKEN] * 100)
     pauses = await gaps(source, clock, seconds=factor * sum(PAUSES) + 1)
     assert pauses == pytest.approx([factor * pause for pause in PAUSES])
@@ -287,7 +288,7 @@ async def test_pause_doubles_up_to_its_cap(
 
 async def test_chance_spreads_the_pauses(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each pause is one to two times its length, differently each time: clients do not come back together."""
-    monkeypatch.setattr(random, "random", random.Random(20).random)
+    monkeypatch.setattr(CHANCE, "random", random.Random(20).random)
     source = ScriptedSource(clock, lists=[BROKEN] * 100)
     pauses = await gaps(source, clock, seconds=2 * sum(PAUSES) + 1)
     factors = [actual / pause for actual, pause in zip(pauses, PAUSES, strict=False)]
@@ -308,7 +309,7 @@ async def test_pause_begins_anew_after_two_quiet_minutes(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch, quiet: float, pause: float
 ) -> None:
     """Quiet is the time since the last failure, not since the last success: a flapping source stays slow."""
-    monkeypatch.setattr(random, "random", lambda: 0.0)
+    monkeypatch.setattr(CHANCE, "random", lambda: 0.0)
     breaks: asyncio.Future[News] = asyncio.get_running_loop().create_future()
     stream = ScriptedStream()
     monkeypatch.setattr(stream, "read", lambda: breaks)

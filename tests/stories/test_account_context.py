@@ -62,7 +62,12 @@ def test_pods_of_what_was_said_before_are_listed(story: Kubectl) -> None:
     created(story, "after", serviceAccountName="changing")
     assert story(*listed) == "pod/before"
     events = story.until(
-        bool, "get", "events", "--field-selector=reason=PodsOutdated", "-o", "jsonpath={.items[*].message}"
+        bool,
+        "get",
+        "events",
+        "--field-selector=reason=PodsOutdated",
+        "-o",
+        "jsonpath={.items[*].message}",
     )
     assert "verger.dev/outdated=true lists them" in events
     story("annotate", "--overwrite", "sa", "changing", f"{CONTEXT_KEY}={CONTEXT}")

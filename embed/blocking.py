@@ -1,0 +1,185 @@
+"""A control plane for programs without an event loop: it runs in a thread of its own.
+
+Every method waits for its outcome. What takes no time in the plane takes a hop between threads here.
+"""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from verger.embed.access import ServiceAccountAccess
+from verger.embed.options import PlaneOptions
+from verger.embed.plane import ControlPlane
+from verger.embed.snapshots import Snapshot
+from verger.store.local import LocalClient
+
+T = TypeVar("T")
+
+
+class BlockingPlane:
+    """A plane that is started by `with`. Its methods may be called from any thread but its own."""
+
+    def __init__(self, options: PlaneOptions | None = None, **overrides: Any) -> None:
+        self._plane = ControlPlane(options, **overrides)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Starts everything, and returns when the plane is ready. Raises StartError."""
+        if self._loop is not None:
+            raise RuntimeError("the plane has been started already")
+        self._loop = asyncio.new_event_loop()
+        # It does not keep a program alive that ends without stopping it.
+        self._thread = threading.Thread(target=self._work, name="verger plane", daemon=True)
+        self._thread.start()
+        try:
+            self._do(self._plane.start())
+        except BaseException:
+            self._end()
+            raise
+
+    def stop(self) -> None:
+        """Stops everything. Stopping twice is harmless. Raises what broke the plane."""
+        if self._loop is None:
+            return
+        try:
+            self._do(self._plane.stop())
+        finally:
+            self._end()
+
+    def _work(self) -> None:
+        loop = self._running()
+        asyncio.set_event_loop(loop)
+        loop.run_forever()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+    def _end(self) -> None:
+        loop, thread = self._loop, self._thread
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+        self._loop = self._thread = None
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise RuntimeError("the plane has not been started")
+        return self._loop
+
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            loop = self._running()
+        except RuntimeError:
+            work.close()
+            raise
+        return asyncio.run_coroutine_threadsafe(work, loop).result()
+
+    # What a plane offers
+
+    @property
+    def url(self) -> str:
+        """Where the API is served, as `https://host:port`."""
+        return self._plane.url
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self._plane.kubeconfig
+
+    @property
+    def ca(self) -> bytes:
+        """The authority to verify the server with, in PEM."""
+        return self._plane.ca
+
+    @property
+    def token(self) -> str:
+        """The administrator's bearer token."""
+        return self._plane.token
+
+    def settle(self, within: float = 10.0) -> None:
+        """Returns when every watch has been delivered and no controller has anything to do at once. Raises Unsettled."""
+        self._do(self._plane.settle(within))
+
+    def namespace(self, name: str, **metadata: Any) -> Mapping[str, Any]:
+        """Makes a namespace and returns it when it can be used: with its account, the token and the root CA."""
+        return self._do(self._plane.namespace(name, **metadata))
+
+    def as_service_account(
+        self, namespace: str, name: str = "default", *, seconds: int = 3600
+    ) -> ServiceAccountAccess:
+        """What a program of that account would have. Raises NotFound."""
+        return self._do(self._plane.as_service_account(namespace, name, seconds=seconds))
+
+    def snapshot(self) -> Snapshot:
+        """The objects of now, to come back to with `restore`."""
+
+        async def taken() -> Snapshot:
+            return self._plane.snapshot()
+
+        return self._do(taken())
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Makes the objects what they were, and lets the controllers hear of it."""
+        self._do(self._back(snapshot))
+
+    def reset(self) -> None:
+        """Makes the objects what they were when the plane had started."""
+        self._do(self._back(None))
+
+    async def _back(self, snapshot: Snapshot | None) -> None:
+        if snapshot is None:
+            self._plane.reset()
+        else:
+            self._plane.restore(snapshot)
+        await self._plane.settle()
+
+    # The administrator's client
+
+    def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Mapping[str, Any]:
+        """An object. Raises NotFound."""
+        return self._do(self._client.get(self._kind(api_version, kind), name, namespace))
+
+    def list(self, api_version: str, kind: str, namespace: str = "") -> list[Mapping[str, Any]]:
+        """All objects of a kind, in a namespace or everywhere."""
+        found = self._do(self._client.list(self._kind(api_version, kind), namespace))
+        return list(found.items)
+
+    def create(self, obj: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Stores a new object, which says its apiVersion and kind."""
+        kind = self._kind(str(obj.get("apiVersion")), str(obj.get("kind")))
+        return self._do(self._client.create(kind, obj))
+
+    def update(self, obj: Mapping[str, Any], *, subresource: str = "") -> Mapping[str, Any]:
+        """Replaces an object. Raises Conflict."""
+        kind = self._kind(str(obj.get("apiVersion")), str(obj.get("kind")))
+        return self._do(self._client.update(kind, obj, subresource=subresource))
+
+    def delete(self, api_version: str, kind: str, name: str, namespace: str = "") -> None:
+        """Deletes an object. Raises NotFound."""
+        self._do(self._client.delete(self._kind(api_version, kind), name, namespace))
+
+    @property
+    def _client(self) -> LocalClient:
+        return self._plane.client
+
+    def _kind(self, api_version: str, kind: str) -> Any:
+        group, _, version = api_version.rpartition("/")
+        found = self._plane.kinds.get(group, version, kind)
+        if found is None:
+            raise LookupError(f"the plane does not serve {kind} of {api_version}")
+        return found
