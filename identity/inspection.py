@@ -83,7 +83,8 @@ def reviewed(token: str, status: Mapping[str, Any], *, now: float) -> Inspection
         return Inspection(header, payload, "good, says the server", (), verdict)
     said = str(status.get("error") or "the server does not take it")
     # The server asks several authenticators; the ones that do not know the token have nothing to tell.
-    said = said.removeprefix(f"[{_UNKNOWN}, ").removesuffix("]")
+    if said.startswith(start := f"[{_UNKNOWN}, "):
+        said = said.removeprefix(start).removesuffix("]")
     told = [problem for problem in _time_problems(payload, now) if problem not in said]
     return Inspection(header, payload, "not taken by the server", (*told, _plain(said)))
 

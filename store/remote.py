@@ -10,7 +10,7 @@ from urllib.parse import quote
 import orjson
 from verger.store.client import ObjectList, PatchType, Relevant
 from verger.store.discovering import Discoverer
-from verger.store.errors import BadRequest, Gone, Invalid
+from verger.store.errors import ApiError, BadRequest, Gone, Invalid
 from verger.store.fitting import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH
 from verger.store.kinds import Kind, Kinds
 from verger.store.kubeconfig import Connection
@@ -21,6 +21,7 @@ from verger.store.throttle import TokenBucket
 from verger.store.transport import JSON, Request, Transport
 from verger.watch.chance import CHANCE
 from verger.watch.clock import Clock
+from verger.watch.event import Expired, StreamEnded
 
 PAGE: Final = 500
 """Objects in one answer. upstream: the pager's default"""
@@ -210,6 +211,9 @@ class RemoteClient:
                     # It takes the request for an ordinary watch, and the end of the beginning never comes.
                     stream.close()
                     self._server.streams_lists = False
+                except (ApiError, Expired, StreamEnded):
+                    # Half a list is none. In pages it may come through, and what is there need not come twice.
+                    stream.close()
                 except BaseException:
                     stream.close()
                     raise

@@ -37,8 +37,8 @@ class Relay:
     passed: list[Passed] = field(default_factory=list)
     refuse: Callable[[web.BaseRequest], web.StreamResponse | None] = lambda _: None
     """What is answered instead of the server, None to let a request pass."""
-    cut_watches: int = 0
-    """Bytes after which a watch breaks off, wherever that may be; 0 for never."""
+    cuts: list[int] = field(default_factory=list)
+    """Bytes after which the next watches break off, wherever that may be."""
 
     @property
     def writes(self) -> list[str]:
@@ -72,7 +72,7 @@ class Relay:
             ours = web.StreamResponse(status=theirs.status, headers=kept)
             ours.enable_chunked_encoding()
             await ours.prepare(request)
-            left = self.cut_watches if watch else 0
+            left = self.cuts.pop() if watch and self.cuts else 0
             try:
                 async for chunk in theirs.content.iter_any():
                     if 0 < left <= len(chunk):

@@ -30,9 +30,9 @@ from tests.cmd.relay import Relay, relaying
 
 KEY: Final = "signing.key"
 SHORT: Final = (
-    "--leader-elect-lease-duration=1",
-    "--leader-elect-renew-deadline=0.8",
-    "--leader-elect-retry-period=0.2",
+    "--leader-elect-lease-duration=2",
+    "--leader-elect-renew-deadline=1.6",
+    "--leader-elect-retry-period=0.25",
 )
 """A lease that expires within the patience of a test."""
 FAST: Final = ("--kube-api-qps=0", f"--service-account-private-key-file={KEY}")
@@ -48,11 +48,12 @@ class Daemon:
     async def until(self, event: str) -> dict[str, Any]:
         """Reads the log up to an event; fails when it ends before."""
         assert self.process.stderr is not None
-        while line := await self.process.stderr.readline():
-            entry: dict[str, Any] = json.loads(line)
-            self.lines.append(entry)
-            if entry["event"] == event:
-                return entry
+        async with asyncio.timeout(DEADLINE):
+            while line := await self.process.stderr.readline():
+                entry: dict[str, Any] = json.loads(line)
+                self.lines.append(entry)
+                if entry["event"] == event:
+                    return entry
         raise AssertionError(f"no {event!r} in {self.lines}")
 
     def send(self, number: signal.Signals) -> None:
@@ -61,9 +62,10 @@ class Daemon:
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.send(number)
         assert self.process.stderr is not None
-        async for line in self.process.stderr:
-            self.lines.append(json.loads(line))
-        return await self.process.wait()
+        async with asyncio.timeout(DEADLINE):
+            async for line in self.process.stderr:
+                self.lines.append(json.loads(line))
+            return await self.process.wait()
 
 
 class Site:
@@ -91,8 +93,9 @@ class Site:
     async def failed(self, *arguments: str) -> tuple[int, str]:
         """Exit code and what is said by a daemon that does not start."""
         daemon = await self.run(*arguments)
-        _, said = await daemon.process.communicate()
-        return await daemon.process.wait(), said.decode()
+        async with asyncio.timeout(DEADLINE):
+            _, said = await daemon.process.communicate()
+            return await daemon.process.wait(), said.decode()
 
     async def relay(self) -> Relay:
         return await self._stack.enter_async_context(relaying(self.plane.url))
@@ -105,13 +108,11 @@ class Site:
     async def until(self, kind: str, namespace: str, is_so: Callable[[list[Any]], bool]) -> None:
         """Waits until the objects of a kind are as they should be."""
         client, row = self.plane.client, self.plane.kinds.core(kind)
-        while True:
-            found = await client.list(row, namespace)
-            if is_so(list(found.items)):
-                return
-            stream = await client.watch(row, namespace, after=found.revision)
-            await stream.read()
-            stream.close()
+        async with asyncio.timeout(DEADLINE):
+            while not is_so(list((found := await client.list(row, namespace)).items)):
+                stream = await client.watch(row, namespace, after=found.revision)
+                await stream.read()
+                stream.close()
 
     async def served(self, namespace: str) -> str:
         """Waits until a namespace has all that it should have; returns its token."""
@@ -146,7 +147,6 @@ class Site:
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     (tmp_path / KEY).write_bytes(Authority(time.time()).server(["any"]).key)
     async with (
-        asyncio.timeout(DEADLINE),
         ControlPlane(controllers=(), private_key_file=tmp_path / KEY) as plane,
         AsyncExitStack() as stack,
     ):
@@ -255,11 +255,13 @@ async def test_busy_server_is_not_pressed(site: Site) -> None:
 async def test_faulty_server_delays_and_spoils_nothing(site: Site) -> None:
     """Lost requests, lost answers, errors, conflicts, and watches that break off in a line: the world converges."""
     relay = await site.relay()
-    relay.cut_watches = 5000
+    relay.cuts = [2000, 1000]
     count = 0
 
     def trouble(request: web.BaseRequest) -> web.StreamResponse | None:
         nonlocal count
+        if "watch" in request.query:
+            return None  # these break off, and a pause follows each time
         count += 1
         if count % 5 == 0:
             return web.Response(status=500, text="no")
@@ -283,6 +285,7 @@ async def test_faulty_server_delays_and_spoils_nothing(site: Site) -> None:
     for name in names:
         await site.until("Secret", name, lambda found: len(found) == 1)
     assert count > 50
+    assert relay.cuts == []
     assert await daemon.end() == 0
 
 
@@ -308,7 +311,7 @@ async def test_next_one_finishes_what_a_killed_leader_began(site: Site) -> None:
         await site.served(name)
     assert time.monotonic() - led_at < 10
     lease = await site.lease()
-    assert lease["leaseTransitions"] == 1
+    assert lease["leaseTransitions"] >= 1
     for name in names:
         secrets = await site.plane.client.list(site.plane.kinds.core("Secret"), name)
         assert len(secrets.items) == 1
@@ -316,25 +319,26 @@ async def test_next_one_finishes_what_a_killed_leader_began(site: Site) -> None:
 
 
 async def test_leader_that_was_stopped_writes_nothing_when_it_wakes(site: Site) -> None:
-    """Its time was over while it slept; the other one works, and it stands by again."""
+    """It was in the middle of much work. Its time was over while it slept; the other one works, and it stands by."""
     relays = [await site.relay(), await site.relay()]
     first = await site.run(*FAST, *SHORT, f"--master={relays[0].url}")
     await first.until("became leader")
     second = await site.run(*FAST, *SHORT, f"--master={relays[1].url}")
     await second.until("ready")
-    await site.namespace("before")
-    await site.served("before")
+    names = [f"n{number}" for number in range(60)]
+    for name in names:
+        await site.namespace(name)
+    await site.served(names[0])
     first.send(signal.SIGSTOP)
     await second.until("became leader")
     before = len(relays[0].writes)
-    for name in ("during", "after"):
-        await site.namespace(name)
+    await site.namespace("late")
     first.send(signal.SIGCONT)
     await first.until("stopped leading")
-    for name in ("during", "after"):
+    for name in (*names, "late"):
         await site.served(name)
+    assert 0 < before < 4 * len(names), "there was nothing left to do"
     assert relays[0].writes[before:] == []
-    assert relays[1].writes != []
     assert await second.end() == 0
     # It is still there, and takes over.
     await first.until("became leader")

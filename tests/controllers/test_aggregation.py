@@ -151,6 +151,17 @@ async def test_sums_of_sums() -> None:
         assert await rules_of(cluster, "admin") == []
 
 
+async def test_sum_is_no_part_of_itself() -> None:
+    """Though its own selector chooses it: what came from a role goes with that role."""
+    cluster = cluster_of()
+    await cluster.create(role("x", rule("get")), aggregate("sum", {}))
+    async with cluster:
+        assert await rules_of(cluster) == ["get pods"]
+        await cluster.delete("ClusterRole", "x")
+        await cluster.settle()
+        assert await rules_of(cluster) == []
+
+
 async def test_nothing_is_written_twice() -> None:
     """After a restart there is nothing to do, and what changes no rule is no reason to look."""
     cluster = cluster_of()

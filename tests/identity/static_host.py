@@ -37,6 +37,11 @@ class _Files(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._asked.append(self.path)
+        if self.path.startswith("/moved/"):
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/moved"))
+            self.end_headers()
+            return
         super().do_GET()
 
     def guess_type(self, path: object) -> str:

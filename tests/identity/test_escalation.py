@@ -265,7 +265,8 @@ async def test_sums_are_for_administrators() -> None:
     body = {"rules": [], "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}}
     verbs = "get list watch create update patch delete bind impersonate"
     cluster.give("bob", rule(verbs, "*", groups=["*"]), rule("*", urls="*"))
-    for old in (None, {"rules": []}):
+    before: list[Object | None] = [None, {"rules": []}]
+    for old in before:
         with pytest.raises(Forbidden, match="must have cluster-admin privileges to use the"):
             await cluster.write(BOB, "ClusterRole", body, old=old)
     with pytest.raises(Forbidden, match="must have cluster-admin privileges"):

@@ -197,7 +197,7 @@ def test_broken_file_changes_nothing(which: str, broken: bytes, tmp_path: Path) 
 
 def test_missing_file(tmp_path: Path) -> None:
     """It is told of as the machine tells it."""
-    with pytest.raises(KeyFileError, match="cannot read .*gone: No such file"):
+    with pytest.raises(KeyFileError, match=r"cannot read .*gone: No such file"):
         KeyFiles(private=tmp_path / "gone").ring()
 
 

@@ -200,6 +200,19 @@ def test_roles_that_are_missing() -> None:
     assert rbac.decide(asks("get", "pods", "ns")).allowed
 
 
+def test_kind_of_the_role_counts() -> None:
+    """A Role of no namespace, or of a kind that nobody knows, is no ClusterRole of the same name."""
+    world = Bindings()
+    world.role("r", rule("*", "*"))
+    rbac = Rbac(world.policy)
+    for key, kind in (("b", "Role"), ("b", "Robot"), ("ns/b", "Role"), ("ns/b", "Robot")):
+        world.bind(key, f"{kind} r", "User jane")
+        decision = rbac.decide(asks("get", "pods", "ns"))
+        assert not decision.allowed
+        assert decision.reason
+        world.drop("RoleBinding" if "/" in key else "ClusterRoleBinding", key)
+
+
 def test_right_that_was_taken_away_is_gone_with_the_next_question() -> None:
     """The index follows the store, also when history has moved on without it."""
     world = Bindings()

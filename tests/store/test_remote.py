@@ -674,11 +674,28 @@ async def test_server_that_takes_no_notice() -> None:
     assert [name_of(item) for item in found.items] == ["a"]
 
 
-async def test_beginning_that_breaks_off_is_no_list() -> None:
-    """Half a list would make a controller delete the other half."""
-    async with playing(flow(line("ADDED"), cut=True)) as (_, server):
-        with pytest.raises(NoAnswer):
-            await server.client("test").follow(MAPS, "n")
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        pytest.param(flow(line("ADDED", "half"), cut=True), id="breaks off"),
+        pytest.param(flow(line("ADDED", "half")), id="ends"),
+        pytest.param(flow(line("ADDED", "half"), b"nonsense\n"), id="goes wrong"),
+        pytest.param(
+            flow(orjson.dumps({"type": "ERROR", "object": GONE.body}) + b"\n"), id="expires"
+        ),
+    ],
+)
+async def test_beginning_without_its_end_is_no_list(beginning: Answer) -> None:
+    """Half a list would make a controller delete the other half: it is listed instead, this time."""
+    async with playing(beginning, page("a"), flow(END)) as (script, server):
+        client = server.client("test")
+        found, stream = await client.follow(MAPS, "n")
+        assert stream is None
+        assert [name_of(item) for item in found.items] == ["a"]
+        _, stream = await client.follow(MAPS, "n")
+        assert stream is not None
+        stream.close()
+    assert ["watch" in asked.query for asked in script.asked] == [True, False, True]
 
 
 # Discovery
