@@ -14,7 +14,14 @@ from verger.controllers.recorder import Recorder
 from verger.store.client import Client, PartialDiscovery
 from verger.store.errors import ApiError, Conflict, MethodNotAllowed, NotFound
 from verger.store.kinds import Kind, Kinds
-from verger.store.objects import finalizers_of, is_terminating, name_of, thaw, uid_of
+from verger.store.objects import (
+    finalizers_of,
+    is_terminating,
+    name_of,
+    namespace_of,
+    thaw,
+    uid_of,
+)
 from verger.store.rules.identity import NAMESPACE_FINALIZER
 from verger.store.timestamps import format_time, parse
 from verger.watch.cache import Cache, Change
@@ -141,15 +148,17 @@ class Namespaces:
     async def _delete_all(self, kind: Kind, namespace: Object) -> tuple[Remaining | None, int]:
         """Deletes the objects of one kind; returns what is left of them, and for how long, in seconds."""
         name = name_of(namespace)
-        estimate = 0
-        if kind.resource == "pods":
-            estimate = await self._pod_grace(kind, namespace)
+        # Most kinds have nothing in most namespaces: one request says so, and no other one is needed.
+        found = (await self.client.list(kind, name)).items
+        if not found:
+            return None, 0
+        estimate = self._pod_grace(found, namespace) if kind.resource == "pods" else 0
         try:
             if "deletecollection" not in kind.verbs:
                 raise MethodNotAllowed("")
             await self.client.delete_collection(kind, name, propagation="Background")
         except (MethodNotAllowed, NotFound):
-            await self._delete_each(kind, name)
+            await self._delete_each(kind, found)
         left = (await self.client.list(kind, name)).items
         if not left:
             return None, 0
@@ -161,18 +170,21 @@ class Namespaces:
             estimate = FINALIZER_ESTIMATE
         return Remaining(f"{kind.plural}.{kind.group}", len(left), counts), estimate
 
-    async def _delete_each(self, kind: Kind, namespace: str) -> None:
-        for item in (await self.client.list(kind, namespace)).items:
+    async def _delete_each(self, kind: Kind, items: Sequence[Object]) -> None:
+        for item in items:
             try:
                 await self.client.delete(
-                    kind, name_of(item), namespace, uid=uid_of(item), propagation="Background"
+                    kind,
+                    name_of(item),
+                    namespace_of(item),
+                    uid=uid_of(item),
+                    propagation="Background",
                 )
             except (NotFound, Conflict, MethodNotAllowed):
                 continue
 
-    async def _pod_grace(self, kind: Kind, namespace: Object) -> int:
+    def _pod_grace(self, pods: Sequence[Object], namespace: Object) -> int:
         """Seconds that running pods may take to end, 0 when they have had them."""
-        pods = (await self.client.list(kind, name_of(namespace))).items
         grace = max(
             (
                 int((pod.get("spec") or {}).get("terminationGracePeriodSeconds") or 0)

@@ -41,6 +41,7 @@ from verger.store.objects import (
     meta,
     name_of,
     namespace_of,
+    revision_of,
     thaw,
     uid_of,
 )
@@ -125,6 +126,10 @@ def _decoded(value: str | None) -> str:
         return ""
 
 
+def _is_older(one: Object, other: Object) -> bool:
+    return int(revision_of(one)) < int(revision_of(other))
+
+
 def _is_over(error: ApiError) -> bool:
     """Whether the error says that the namespace is going or has gone, so that nothing is left to do."""
     return error.has_cause(TERMINATING_CAUSE) or (
@@ -153,12 +158,19 @@ class Tokens:
     _vetted: dict[str, tuple[str, str]] = field(default_factory=dict, init=False)
     """uid of a Secret -> the token in it that was found good and the uid of the account it is good for, so that it is not
     verified again and again."""
+    _written: dict[str, Object] = field(default_factory=dict, init=False)
+    """uid of an account -> what this controller has made of it, until the cache shows it."""
 
     def subscribe(self, subscriber: Subscriber, enqueue: Enqueue[Key]) -> None:
         """Accounts, and token Secrets."""
 
+        self._written.clear()
+
         def account_changed(change: Change[Object]) -> None:
-            account = change.new or change.old
+            old, new = change.old, change.new
+            if old is not None and (new is None or uid_of(new) != uid_of(old)):
+                self._written.pop(uid_of(old), None)
+            account = new or old
             if account is not None:
                 enqueue(AccountKey(namespace_of(account), name_of(account)))
 
@@ -185,7 +197,7 @@ class Tokens:
         if isinstance(key, GoneSecret):
             await self._remove_reference(key)
             return DONE
-        account = self._accounts.get(key_of(key.namespace, key.account))
+        account = self._known_account(key)
         secrets = self._secrets.by_index(_BY_ACCOUNT, key_of(key.namespace, key.account))
         strangers = [secret for secret in secrets if not self._belongs(secret, account)]
         if strangers:
@@ -210,6 +222,24 @@ class Tokens:
         if refused is not None:
             raise refused
         return MADE if made else DONE
+
+    def _known_account(self, key: AccountKey) -> Object | None:
+        """The account as the cache has it, or as it was written here where the cache is behind that."""
+        cached = self._accounts.get(key_of(key.namespace, key.account))
+        if cached is None or (written := self._written.get(uid_of(cached))) is None:
+            return cached
+        if _is_older(cached, written):
+            return written
+        del self._written[uid_of(cached)]
+        return cached
+
+    async def _write_account(self, changed: Object) -> None:
+        """Raises Conflict, NotFound."""
+        written = await self.client.update(self.kinds.core("ServiceAccount"), changed)
+        cached = self._accounts.get(key_of(namespace_of(written), name_of(written)))
+        # One that has gone meanwhile would never be forgotten.
+        if cached is not None and uid_of(cached) == uid_of(written) and _is_older(cached, written):
+            self._written[uid_of(written)] = written
 
     @staticmethod
     def _belongs(secret: Object, account: Object | None) -> bool:
@@ -411,14 +441,13 @@ class Tokens:
         """Adds the reference to a Secret and takes the stale ones away."""
         if secret in references(account) and not stale:
             return
-        kind = self.kinds.core("ServiceAccount")
         changed = thaw(account)
         kept = [e for e in changed.get("secrets") or () if e.get("name") not in stale]
         if secret not in references(account):
             kept.append({"name": secret})
         changed["secrets"] = kept
         try:
-            await self.client.update(kind, changed)
+            await self._write_account(changed)
         except (Conflict, NotFound):
             return  # the account has changed or gone: that change has its own key
 
@@ -442,7 +471,7 @@ class Tokens:
             entry for entry in changed["secrets"] if entry.get("name") != key.secret
         ]
         try:
-            await self.client.update(kind, changed)
+            await self._write_account(changed)
         except NotFound:
             return
         self.log.info(

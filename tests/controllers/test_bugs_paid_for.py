@@ -153,6 +153,7 @@ async def test_already_exists_is_success(
         pytest.param(TOKENS, "create Secret", id="token"),
         pytest.param(TOKENS, "list Secret", id="look before the token"),
         pytest.param(NAMESPACES, "get Namespace", id="look at the namespace"),
+        pytest.param(NAMESPACES, "list Secret", id="look at the content"),
         pytest.param(NAMESPACES, "delete_collection Secret", id="content"),
         pytest.param(NAMESPACES, "update Namespace/finalize", id="finalizer"),
     ],
@@ -162,7 +163,7 @@ async def test_eleven_failures_in_a_row(controller: str, pattern: str) -> None:
     cluster = Cluster(*{ACCOUNTS, ROOT_CA, TOKENS, NAMESPACES})
     failing = Fails(pattern, lambda: InternalError("broken"), times=11)
     cluster.clients[controller].taps.append(failing)
-    await cluster.create(namespace("one"), namespace("gone"))
+    await cluster.create(namespace("one"), namespace("gone"), opaque_secret("gone/a"))
     await cluster.delete("Namespace", "gone")
     async with cluster:
         assert failing.failed == 11

@@ -236,15 +236,19 @@ async def test_content_that_stays_without_a_finalizer() -> None:
     """Objects that nobody holds and that stay all the same are an error, which names their kind."""
     cluster = Cluster(NAMESPACES)
 
+    def put() -> None:
+        # Straight into the store: the server would refuse it.
+        obj = {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {}}
+        obj["metadata"] = {"name": "d", "namespace": "one", "uid": "u"}
+        cluster.backend.put("deployments.apps", "one/d", obj, expected=0)
+
     async def reborn(call: Any, side: str) -> None:
         if side == "after" and str(call) == "delete_collection Deployment one":
-            # Straight into the store: the server would refuse it.
-            obj = {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {}}
-            obj["metadata"] = {"name": "d", "namespace": "one", "uid": "u"}
-            cluster.backend.put("deployments.apps", "one/d", obj, expected=0)
+            put()
 
     cluster.clients[NAMESPACES].taps.append(reborn)
     await cluster.create(namespace("one"))
+    put()
     await cluster.delete("Namespace", "one")
     async with cluster.unsettled():
         await cluster.clock.advance(5)

@@ -35,7 +35,7 @@ def small(*names: str) -> Kinds:
 
 
 async def test_empty_namespace() -> None:
-    """One live look, for each kind a deletion and a list, pods first; the conditions, and the finalizer at last."""
+    """One live look, one list for each kind, pods first; the conditions, and the finalizer at last."""
     cluster = Cluster(NAMESPACES, kinds=small("Pod", "Service", "Deployment"))
     await cluster.create(namespace("one"))
     await cluster.delete("Namespace", "one")
@@ -43,14 +43,7 @@ async def test_empty_namespace() -> None:
         assert calls(cluster) == [
             "get Namespace one",
             "kinds",
-            "list Pod one",
-            "delete_collection Pod one",
-            "list Pod one",
-            *(
-                f"{verb} {kind} one"
-                for kind in ("Event", "Service", "Deployment")
-                for verb in ("delete_collection", "list")
-            ),
+            *(f"list {kind} one" for kind in ("Pod", "Event", "Service", "Deployment")),
             STATUS,
             FINALIZE,
             # The status was newer than what was read first.
@@ -60,6 +53,22 @@ async def test_empty_namespace() -> None:
             "get Namespace one",
         ]
         assert await cluster.lines("Namespace") == []
+
+
+async def test_what_holds_nothing_costs_one_request() -> None:
+    """A kind with objects is deleted and looked at again; one without is listed, and nothing else."""
+    cluster = Cluster(NAMESPACES, kinds=small("Pod", "Secret", "ConfigMap"))
+    await cluster.create(namespace("one"), opaque_secret("one/a"), opaque_secret("one/b"))
+    await cluster.delete("Namespace", "one")
+    async with cluster:
+        content = [call for call in calls(cluster) if call.endswith(" one") and "Names" not in call]
+        assert content == [
+            "list Pod one",
+            "list Event one",
+            *("list Secret one", "delete_collection Secret one", "list Secret one"),
+            "list ConfigMap one",
+        ]
+        assert await cluster.everything() == []
 
 
 async def test_nothing_happens_before_the_grace_is_over() -> None:
@@ -150,7 +159,7 @@ async def test_finalizer_that_comes_during_the_pass_is_kept() -> None:
         obj["spec"]["finalizers"] = ["kubernetes", "example.com/hold"]
         await cluster.user.update(cluster.named("Namespace"), obj, subresource="finalize")
 
-    cluster.clients[NAMESPACES].taps.append(Meanwhile("delete_collection Secret", claim))
+    cluster.clients[NAMESPACES].taps.append(Meanwhile("list Secret", claim))
     await cluster.create(namespace("one"))
     await cluster.delete("Namespace", "one")
     async with cluster:
@@ -168,7 +177,7 @@ async def test_condition_that_comes_during_the_pass_is_kept() -> None:
         obj["status"]["conditions"] = [theirs]
         await cluster.user.update(cluster.named("Namespace"), obj, subresource="status")
 
-    cluster.clients[NAMESPACES].taps.append(Meanwhile("delete_collection Secret", say))
+    cluster.clients[NAMESPACES].taps.append(Meanwhile("list Secret", say))
     await cluster.create(namespace("one", spec={"finalizers": ["example.com/hold"]}))
     await cluster.delete("Namespace", "one")
     async with cluster:
@@ -358,19 +367,21 @@ async def test_server_that_cannot_delete_collections(error: Callable[[str], ApiE
     cluster.clients[NAMESPACES].taps.append(
         Fails("delete_collection Secret one", lambda: error("no"), times=1)
     )
-    await cluster.create(namespace("one"), namespace("two"), opaque_secret("one/a"))
+    await cluster.create(namespace("one"), namespace("two"))
+    await cluster.create(opaque_secret("one/a"), opaque_secret("two/a"))
     await cluster.delete("Namespace", "one")
     await cluster.delete("Namespace", "two")
     async with cluster:
         assert await cluster.everything() == []
         seen = [c for c in calls(cluster) if "Secret" in c]
         assert [c for c in seen if "one" in c] == [
-            "delete_collection Secret one",
             "list Secret one",
+            "delete_collection Secret one",
             "delete Secret one/a",
             "list Secret one",
         ]
         assert [c for c in seen if "two" in c] == [
+            "list Secret two",
             "delete_collection Secret two",
             "list Secret two",
         ]

@@ -53,6 +53,35 @@ async def test_own_writes_are_seen_by_the_next_decision() -> None:
         assert await cluster.references_of(ACCOUNT) == await cluster.tokens_of(ACCOUNT)
 
 
+async def test_reference_that_the_cache_has_not_seen_is_not_written_again() -> None:
+    """The Secret comes back before the account does: the controller knows what it has written, and writes nothing."""
+    cluster = Cluster(TOKENS)
+    await cluster.create(namespace("one"), account(ACCOUNT))
+    async with cluster.unsettled():
+        cluster.informers.hold("ServiceAccount")
+        await cluster.clock.advance(1)
+        assert cluster.writes() == [
+            "create Secret one/default-token-*",
+            "update ServiceAccount one/default",
+        ]
+
+
+async def test_reference_that_goes_while_the_cache_is_behind_comes_back() -> None:
+    """What was written is believed for as long as the cache shows something older, and no longer."""
+    cluster = Cluster(TOKENS)
+    await cluster.create(namespace("one"), account(ACCOUNT))
+    async with cluster:
+        cluster.informers.hold("ServiceAccount")
+        await cluster.delete("Secret", f"one/{(await cluster.tokens_of(ACCOUNT))[0]}")
+        await cluster.clock.advance(1)
+        await cluster.edit("ServiceAccount", ACCOUNT, lambda o: o.pop("secrets"))
+        await cluster.clock.advance(1)
+        cluster.informers.release()
+        await cluster.settle()
+        assert len(await cluster.tokens_of(ACCOUNT)) == 1
+        assert await cluster.references_of(ACCOUNT) == await cluster.tokens_of(ACCOUNT)
+
+
 async def test_account_that_the_cache_has_not_seen() -> None:
     """A Secret whose account is there in truth is kept and filled."""
     async with Cluster(TOKENS, mode="on-request") as cluster:
