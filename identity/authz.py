@@ -3,7 +3,7 @@
 upstream: apiserver/pkg/endpoints/handlers/responsewriters/errors.go
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from verger.store.errors import Forbidden
@@ -100,3 +100,14 @@ def forbidden(attributes: Attributes, reason: str = "") -> Forbidden:
         details["group"] = group
     details["kind"] = plural
     return Forbidden(message + suffix, details)
+
+
+def demand(authorizer: Authorizer) -> Callable[[Attributes], None]:
+    """Asks an authorizer, and raises Forbidden when it does not allow what is asked for."""
+
+    def check(attributes: Attributes) -> None:
+        decision = authorizer.decide(attributes)
+        if not decision.allowed:
+            raise forbidden(attributes, decision.reason)
+
+    return check

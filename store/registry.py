@@ -84,13 +84,18 @@ class Registry:
         *,
         admission: Chain | None = None,
         tracker: Tracker | None = None,
+        may_create: Callable[[Attributes], None] | None = None,
     ) -> None:
-        """Without a tracker nobody owns fields."""
+        """Without a tracker nobody owns fields.
+
+        `may_create` is asked before an update or an apply creates its object; it raises Forbidden.
+        """
         self.backend = backend
         self._clock = clock
         self._reader = Reader(backend)
         self._admission = admission or Chain()
         self._tracker = tracker
+        self._may_create = may_create
         self._lifecycle = NamespaceLifecycle(backend)
 
     # Reads
@@ -164,6 +169,8 @@ class Registry:
         # upstream: admission runs before a name is made up
         known = given.get("name") or given.get("generateName") or "Unknown"
         attributes = Attributes(request.user, "create", kind, namespace, known)
+        if request.verb != "create" and self._may_create is not None:
+            self._may_create(attributes)
         self._lifecycle.check_create(attributes)
         new = with_type(
             stored.api_version, stored.kind, kind.view.to_stored(obj) if kind.view else obj
