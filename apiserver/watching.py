@@ -13,7 +13,7 @@ from verger.apiserver.answers import error_line, headers
 from verger.apiserver.negotiation import JSON, Target
 from verger.apiserver.representations import check_include, json_of, object_of, tables
 from verger.store.backend import Row
-from verger.store.errors import Gone, NotAcceptable
+from verger.store.errors import ApiError, Gone, NotAcceptable
 from verger.store.kinds import Kind
 from verger.store.objects import encode
 from verger.store.reading import Subscription
@@ -118,6 +118,11 @@ class Watch:
         self._timeout = timeout or TIMEOUT_MIN * (1 + CHANCE.random())
         self._bookmarks = bookmarks
         self._ended = False
+        self._error: ApiError | None = None
+        self._held: list[bytes] | None = None
+        """What a frozen watch would have sent."""
+        self._owed: list[bytes] = []
+        self._transport: asyncio.Transport | None = None
         self._bookmark_due = False
         self._waiter: asyncio.Future[None] | None = None
         self._writing = False
@@ -125,9 +130,25 @@ class Watch:
         self._written_at_tick = 0
         self._timers: list[Timer] = []
 
-    def stop(self) -> None:
-        """Ends the watch in good order."""
+    def stop(self, error: ApiError | None = None) -> None:
+        """Ends the watch in good order, with an error as its last event if there is one."""
         self._ended = True
+        self._error = error
+        self._wake()
+
+    def cut(self) -> None:
+        """Breaks the connection off, as a network does."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def freeze(self) -> None:
+        """Holds back what is to be sent, while the connection stays: the client sees a world that stands still."""
+        self._held = self._held or []
+
+    def thaw(self) -> None:
+        """Sends what was held back."""
+        held, self._held = self._held, None
+        self._owed += held or []
         self._wake()
 
     def _wake(self) -> None:
@@ -141,6 +162,7 @@ class Watch:
         response = web.StreamResponse(headers=headers(JSON, audit_id, warnings=warnings))
         response.enable_chunked_encoding()
         self._start_timers(request)
+        self._transport = request.transport
         try:
             # The headers go out at once: clients wait for them before they believe that the watch is open.
             await response.prepare(request)
@@ -163,10 +185,17 @@ class Watch:
             await self._write_all(response, lines)
         try:
             while not self._ended:
+                if self._owed:
+                    owed, self._owed = self._owed, []
+                    await self._write_all(response, owed)
+                    continue
                 events = subscription.pending()
                 if events:
                     lines = [encoder.line(event.type, event.object) for event in events]
-                    await self._write_all(response, lines)
+                    if len(lines) == 1:
+                        await self._write(response, lines[0])
+                    else:
+                        await self._write_all(response, lines)
                 elif self._bookmark_due:
                     self._bookmark_due = False
                     await self._write(response, encoder.bookmark(subscription.revision))
@@ -175,8 +204,9 @@ class Watch:
                     self._waiter = subscription.waiter()
                     await self._waiter
         except Expired as expired:
-            gone = Gone(f"too old resource version: {expired.requested} ({expired.oldest})")
-            await self._write(response, error_line(gone))
+            self._error = Gone(f"too old resource version: {expired.requested} ({expired.oldest})")
+        if self._error is not None:
+            await self._write(response, error_line(self._error))
 
     async def _write_all(self, response: web.StreamResponse, lines: Sequence[bytes]) -> None:
         """Many lines go out in few pieces, none of which is more than a slow client can read in a while."""
@@ -188,6 +218,9 @@ class Watch:
                 first, size = index + 1, 0
 
     async def _write(self, response: web.StreamResponse, data: bytes) -> None:
+        if self._held is not None:
+            self._held.append(data)
+            return
         self._writing = True
         await response.write(data)
         self._writing = False
