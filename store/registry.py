@@ -292,6 +292,7 @@ class Registry:
                     break
                 wanted = change(None)
                 self._check_applied(kind, wanted, name)
+                wanted["metadata"]["resourceVersion"] = ""  # no obstacle when nothing is stored
                 try:
                     return await self.create(kind, namespace, wanted, request), True
                 except AlreadyExists:
