@@ -13,7 +13,7 @@ $(VENV)/.installed: pyproject.toml
 	@echo "Setting up $(VENV) (once; a minute or so)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Verger needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -e '.[dev,clients]'
 	@$(BIN)/python -m compileall -q watch store identity apiserver controllers embed cmd
 	@touch $@
 
@@ -30,7 +30,8 @@ check: $(VENV)/.installed
 	PYTHONPATH=.types $(BIN)/lint-imports
 
 unit: $(VENV)/.installed
-	$(BIN)/python -m pytest -q -n 2 $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --ignore tests/clients $(ARGS)
+	$(BIN)/python -m pytest -q -o filterwarnings=default tests/clients $(ARGS)
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench $(ARGS)

@@ -15,13 +15,12 @@ from urllib.parse import unquote
 from aiohttp import web
 from verger.apiserver.answers import answer, page_not_found, status_headers
 from verger.apiserver.bodies import BODY_MAX
+from verger.apiserver.calls import Call, Listener
 from verger.apiserver.documents import Documents
-from verger.apiserver.handlers import Exchange, Handlers, is_pretty, requested_verb, verb_of
+from verger.apiserver.handlers import Exchange, Handlers, requested_verb, verb_of
 from verger.apiserver.metrics import Metrics
-from verger.apiserver.negotiation import Target
 from verger.apiserver.options import Query
 from verger.apiserver.paths import Document, Resource, Unrouted, asked, resolve
-from verger.apiserver.representations import Writer
 from verger.identity.authn import Chain, Credentials
 from verger.identity.authz import Authorizer, forbidden
 from verger.identity.impersonation import Impersonation, Wanted, wanted
@@ -64,6 +63,8 @@ class ApiServer:
         self._authorizer = authorizer
         self.decisions: Counter[str] = Counter()
         """How often requests were allowed, and how often not."""
+        self.listener: Listener | None = None
+        """Who hears of every request. Without one, nothing is kept of them."""
         self._impersonation = Impersonation(authorizer)
         self._metrics = metrics
         self._clock = clock
@@ -107,9 +108,18 @@ class ApiServer:
 
     async def stop(self) -> None:
         """Closes the port and every connection."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        if self._runner is None:
+            return
+        server = self._runner.server
+        transports = [handler.transport for handler in server.connections] if server else []
+        await self._runner.cleanup()
+        self._runner = None
+        # TLS would wait for the farewell of clients that do not read: a pool of connections, say. All has been answered.
+        for transport in transports:
+            if transport is not None:
+                transport.abort()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # until the sockets are closed
 
     # Requests
 
@@ -120,7 +130,10 @@ class ApiServer:
             self._requests += 1
             audit_id = f"{self._audit_prefix}{self._requests:012x}"
         raw_path, _, raw_query = _target(request).partition("?")
-        passing = _Passing(audit_id, headers.get("User-Agent", ""))
+        passing = _Passing(audit_id, headers.get("User-Agent", ""), headers.get("Accept", ""))
+        listener = self.listener
+        if listener is not None:
+            passing.call = Call(self._clock.time(), request.method.lower(), unquote(raw_path))
         started = self._clock.monotonic()
         self._in_flight += 1
         query = _EMPTY
@@ -138,6 +151,12 @@ class ApiServer:
             self._in_flight -= 1
             if self._quiet is not None and not self._in_flight and not self._quiet.done():
                 self._quiet.set_result(None)
+            if (call := passing.call) is not None:
+                call.duration = self._clock.monotonic() - started
+        if call is not None and listener is not None:
+            call.code = response.status
+            if not listener.after(call) and request.transport is not None:
+                request.transport.abort()
         verb, group, version, resource, subresource = passing.labels
         elapsed = None if verb == "watch" else self._clock.monotonic() - started
         labels = (verb, group, version, resource, subresource, str(response.status))
@@ -162,10 +181,14 @@ class ApiServer:
         if who is not None:
             user = self._impersonation.become(user, who, attributes)
             attributes = attributes._replace(user=user)
+        if (call := passing.call) is not None:
+            call.describe(attributes)
         decision = self._authorizer.decide(attributes)
         self.decisions["allowed" if decision.allowed else "no-opinion"] += 1
         if not decision.allowed:
             raise forbidden(attributes, decision.reason)
+        if call is not None and self.listener is not None:
+            await self.listener.before(call)
         audit_id = passing.audit_id
         if isinstance(found, Resource):
             verb = verb_of(request.method, found, query)
@@ -181,14 +204,14 @@ class ApiServer:
             raise missing
         return page_not_found(audit_id)
 
-    @staticmethod
-    def _error(error: ApiError, query: Query, passing: "_Passing") -> web.Response:
-        # An error is written in JSON, whatever the client would rather have had.
-        writer = Writer(Target(), pretty=is_pretty(query, passing.agent))
+    def _error(self, error: ApiError, query: Query, passing: "_Passing") -> web.Response:
+        # An error is written in JSON, unless that is the one thing that the client does not read.
+        writer = self._handlers.error_writer(passing.accept, query, passing.agent)
         return answer(
             writer.value(error.status()),
             passing.audit_id,
             status=error.code,
+            content_type=writer.content_type,
             warnings=passing.warnings,
             more=status_headers(error),
         )
@@ -218,11 +241,13 @@ def _quoting_nothing(log: "FilteringBoundLogger") -> logging.Logger:
 class _Passing:
     """What is known of a request while it passes the filters."""
 
-    __slots__ = ("agent", "audit_id", "labels", "warnings")
+    __slots__ = ("accept", "agent", "audit_id", "call", "labels", "warnings")
 
-    def __init__(self, audit_id: str, agent: str) -> None:
+    def __init__(self, audit_id: str, agent: str, accept: str) -> None:
+        self.accept = accept
         self.audit_id = audit_id
         self.agent = agent
+        self.call: Call | None = None
         self.labels = _NO_LABELS
         self.warnings: list[str] = []
 
