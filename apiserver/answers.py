@@ -7,7 +7,6 @@ from aiohttp import web
 from multidict import CIMultiDict
 from verger.apiserver.negotiation import JSON
 from verger.store.errors import ApiError, Forbidden, Unauthorized
-from verger.store.objects import encode
 
 WARNING_RUNES: Final = 256
 WARNING_TOTAL: Final = 4096
@@ -108,8 +107,3 @@ def success(details: Mapping[str, Any]) -> dict[str, Any]:
         "status": "Success",
         "details": details,
     }
-
-
-def error_line(error: ApiError) -> bytes:
-    """The ERROR event of a watch that cannot go on."""
-    return encode({"type": "ERROR", "object": error.status()}) + b"\n"

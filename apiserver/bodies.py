@@ -120,7 +120,7 @@ class Bodies:
     """Parses request bodies."""
 
     def __init__(self, codec: Codec) -> None:
-        self._codec = codec
+        self.codec = codec
 
     def parse(self, body: bytes, content_type: str, type_name: str, expected: str) -> Parsed:
         """The object in a body; `expected` is how the wanted kind is called in messages.
@@ -168,7 +168,7 @@ class Bodies:
             raise unsupported()
         try:
             envelope = open_envelope(body)
-            obj = self._codec.decode(type_name, envelope.raw)
+            obj = self.codec.decode(type_name, envelope.raw)
         except ProtobufError as error:
             raise BodyError(f"protobuf: {error}") from None
         if envelope.api_version:
@@ -176,6 +176,15 @@ class Bodies:
         if envelope.kind:
             obj["kind"] = envelope.kind
         return Parsed(obj, [], [])
+
+
+def check_kind_stated(body: bytes, obj: Object, expected: str) -> None:
+    """Of objects that clients define nobody guesses the kind. Raises BadRequest."""
+    if not obj.get("kind"):
+        raise BadRequest(
+            f"the object provided is unrecognized (must be of type {expected}): Object 'Kind' is missing in "
+            f"'{body.decode('utf-8', 'replace')}' ({_excerpt(body)})"
+        )
 
 
 def _excerpt(body: bytes) -> str:

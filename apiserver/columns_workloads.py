@@ -293,6 +293,12 @@ PRINTERS: Final[Mapping[tuple[str, str], Printer]] = {
         ),
         AGE,
     ),
+    ("autoscaling", "Scale"): printer(
+        NAME,
+        _count("Desired", "How many replicas there should be.", "spec", "replicas"),
+        _count("Available", "How many there are.", "status", "replicas"),
+        AGE,
+    ),
     ("batch", "CronJob"): printer(
         NAME,
         (

@@ -15,6 +15,16 @@ _AGGREGATED_GROUP: Final = "apidiscovery.k8s.io"
 _AGGREGATED_KIND: Final = "APIGroupDiscoveryList"
 # Servers of 1.35 and later have dropped v2beta1; clients up to 1.29 know nothing else and fall back to legacy lists.
 _AGGREGATED_VERSIONS: Final = ("v2",)
+_CUSTOM_VERBS: Final = (
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "create",
+    "update",
+    "watch",
+)
 
 
 class Discovery:
@@ -162,13 +172,20 @@ def _choose(accept: str) -> tuple[str, Target]:
     return "", Target()
 
 
+def _verbs(kind: Kind) -> list[str]:
+    """The verbs in upstream's order, which is another one for what clients define."""
+    if kind.custom is None:
+        return sorted(kind.verbs)
+    return [verb for verb in _CUSTOM_VERBS if verb in kind.verbs]
+
+
 def _entry(kind: Kind) -> dict[str, Any]:
     out: dict[str, Any] = {
         "name": kind.plural,
         "singularName": kind.singular,
         "namespaced": kind.namespaced,
         "kind": kind.kind,
-        "verbs": sorted(kind.verbs),
+        "verbs": _verbs(kind),
     }
     if kind.short_names:
         out["shortNames"] = list(kind.short_names)
@@ -198,7 +215,7 @@ def _aggregated_entry(kind: Kind) -> dict[str, Any]:
         "responseKind": {"group": "", "version": "", "kind": kind.kind},
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular,
-        "verbs": sorted(kind.verbs),
+        "verbs": _verbs(kind),
     }
     if kind.short_names:
         out["shortNames"] = list(kind.short_names)

@@ -10,8 +10,10 @@ from typing import Any, Final, Literal, cast
 
 from aiohttp import HttpVersion11, web
 from verger.apiserver.answers import answer, success
-from verger.apiserver.bodies import BODY_MAX, Bodies, media_type_of
-from verger.apiserver.negotiation import JSON, Target, negotiate
+from verger.apiserver.bodies import BODY_MAX, Bodies, check_kind_stated, media_type_of
+from verger.apiserver.connections import connected_name, is_connection, refuse
+from verger.apiserver.messages import Messages
+from verger.apiserver.negotiation import JSON, PROTOBUF, Target, negotiate
 from verger.apiserver.options import (
     Query,
     WriteVerb,
@@ -40,12 +42,13 @@ from verger.store.fitting import (
     Fitter,
 )
 from verger.store.invalid import quote
-from verger.store.kinds import Form
+from verger.store.kinds import SCALE, Form, Kind
 from verger.store.objects import Object, uid_of
 from verger.store.reading import ListResult, parse_revision
 from verger.store.refusals import details_of, not_found
 from verger.store.registry import Change, Registry
 from verger.store.request import Answerer, Posting, User, WriteRequest
+from verger.store.scales import Scaling
 from verger.watch.clock import Clock
 
 _DELETE_OPTIONS: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
@@ -155,23 +158,37 @@ class Handlers:
         self._fitter = fitter
         self._decoder = decoder
         self._bodies = bodies
+        self._messages = Messages(bodies.codec)
         self._clock = clock
-        self._watches: set[Watch] = set()
+        self.watches: dict[Watch, Exchange] = {}
+        """Those that are open, and who asked for them."""
         self._stopping = False
 
     @property
     def open_watches(self) -> int:
         """How many watches are open."""
-        return len(self._watches)
+        return len(self.watches)
 
     def stop(self) -> None:
         """Ends all watches in good order, and those that are still to come at once."""
         self._stopping = True
-        for watch in list(self._watches):
+        for watch in list(self.watches):
             watch.stop()
+
+    def kind_changed(self, kind: Kind, served: bool) -> None:
+        """Ends the watches of a kind that is served no more: what is served instead, they hear when they ask again."""
+        for watch, exchange in list(self.watches.items()):
+            if not served and exchange.resource.kind is kind:
+                watch.stop()
 
     async def handle(self, exchange: Exchange, verb: Verb) -> web.StreamResponse:
         """Does what the verb says."""
+        custom = exchange.resource.kind.custom
+        if custom is not None and custom.warning:
+            exchange.warnings.append(custom.warning)
+        part = exchange.resource.subresource
+        if part and is_connection(part):
+            return self._connect(exchange)
         match verb:
             case "get":
                 return await self._get(exchange)
@@ -198,7 +215,7 @@ class Handlers:
         writer = self._writer(exchange)
         if not resource.kind.stored:
             raise not_found(resource.kind, resource.name)
-        if resource.subresource not in _WRITTEN_PARTS:
+        if not _is_written(resource):
             raise _unserved(resource)
         row = await self._registry.get_at_least(
             resource.kind, resource.namespace, resource.name, revision
@@ -225,10 +242,12 @@ class Handlers:
     async def _watch(self, exchange: Exchange) -> web.StreamResponse:
         resource = exchange.resource
         options, timeout = watch_options(exchange.query, resource.name)
-        target = negotiate(exchange.header("Accept"))
+        native = resource.kind.custom is None
+        target = negotiate(exchange.header("Accept"), protobuf=native)
         encoder = Encoder(
             resource.kind,
             target,
+            self._messages,
             include=exchange.query.get("includeObject"),
             now=self._clock.time,
         )
@@ -240,13 +259,13 @@ class Handlers:
             timeout=float(timeout) if timeout else None,
             bookmarks=options.bookmarks,
         )
-        self._watches.add(watch)
+        self.watches[watch] = exchange
         if self._stopping:
             watch.stop()
         try:
             return await watch.run(exchange.request, exchange.audit_id, exchange.warnings)
         finally:
-            self._watches.discard(watch)
+            del self.watches[watch]
 
     # Writes
 
@@ -278,27 +297,26 @@ class Handlers:
         resource, kind = exchange.resource, exchange.resource.kind
         check_timeout(exchange.query)
         writer = self._writer(exchange)
-        if resource.subresource not in _WRITTEN_PARTS:
+        if not _is_written(resource):
             raise _unserved(resource)
         body = await self._read(exchange)
         request = self._write_request(exchange, "update")
         form = kind.form(resource.subresource)
         obj = self._object(form, body, exchange, request)
-        row, created = await self._registry.update(
-            kind,
-            resource.namespace,
-            resource.name,
-            obj,
-            request,
-            subresource=resource.subresource,
-        )
+        where = (kind, resource.namespace, resource.name)
+        part = resource.subresource
+        if scaling := kind.scaling(part):
+            change = _rescale(scaling, lambda _: obj)
+            row, created = await self._registry.patch(*where, change, request, subresource=part)
+        else:
+            row, created = await self._registry.update(*where, obj, request, subresource=part)
         return self._answer_row(exchange, writer, row, status=201 if created else 200)
 
     async def _patch(self, exchange: Exchange) -> web.StreamResponse:
         resource, kind = exchange.resource, exchange.resource.kind
         check_timeout(exchange.query)
         writer = self._writer(exchange)
-        if resource.subresource not in _WRITTEN_PARTS:
+        if not _is_written(resource):
             raise _unserved(resource)
         media = media_type_of(exchange.header("Content-Type"))
         if media not in _PATCHES:
@@ -309,7 +327,11 @@ class Handlers:
             change = self._application(exchange, body, request)
         else:
             request = self._write_request(exchange, "patch")
-            change = self._fitter.change(kind, media, body, request)
+            if scaling := kind.scaling(resource.subresource):
+                change = self._fitter.change(SCALE, media, body, request)
+                change = _rescale(scaling, change)
+            else:
+                change = self._fitter.change(kind, media, body, request)
         row, created = await self._registry.patch(
             kind,
             resource.namespace,
@@ -323,8 +345,13 @@ class Handlers:
     def _application(self, exchange: Exchange, body: bytes, request: WriteRequest) -> Change:
         """What an applied body stands for. upstream: it is applied before it is said that keys occur twice."""
         resource = exchange.resource
+        kind, part = resource.kind, resource.subresource
         parsed = self._bodies.applied(body)
-        change = self._fitter.application(resource.kind, parsed.obj, request, resource.subresource)
+        obj = parsed.obj
+        if scaling := kind.scaling(part):
+            self._fitter.body(kind.form(part), obj, request)
+            obj = scaling.applied(obj, api_version=kind.api_version, kind=kind.kind)
+        change = self._fitter.application(kind, obj, request, part)
 
         def strict(current: Mapping[str, Any] | None) -> Object:
             wanted = change(current)
@@ -374,6 +401,12 @@ class Handlers:
             warnings=exchange.warnings,
         )
 
+    def _connect(self, exchange: Exchange) -> web.StreamResponse:
+        resource, query = exchange.resource, exchange.query
+        row = self._registry.get(resource.kind, resource.namespace, connected_name(resource))
+        refuse(resource, row.object, query.get("container"), self._registry.backend)
+        return answer(b"", exchange.audit_id, status=204, content_type="text/plain")
+
     # What the verbs share
 
     @staticmethod
@@ -381,6 +414,12 @@ class Handlers:
         request = write_request(exchange.query, exchange.user, verb, exchange.agent)
         request.warnings = exchange.warnings
         return request
+
+    def error_writer(self, accept: str, query: Query, agent: str) -> Writer:
+        """How an error is written: in protobuf for whom that comes first, in JSON for all others."""
+        media_type = PROTOBUF if accept.lower().startswith(PROTOBUF) else JSON
+        pretty = is_pretty(query, agent)
+        return Writer(Target(media_type), pretty=pretty, messages=self._messages)
 
     def _writer(self, exchange: Exchange, *, convertible: bool = True) -> Writer:
         accept = exchange.header("Accept")
@@ -391,16 +430,19 @@ class Handlers:
         ):
             return PLAIN_WRITER
         if convertible:
-            target = negotiate(accept, convertible=exchange.resource.kind.stored)
+            kind = exchange.resource.kind
+            native = kind.custom is None
+            target = negotiate(accept, convertible=kind.stored, protobuf=native)
         else:
             # A Status is not converted: whoever asks for a Table gets it as it is.
-            target = Target(negotiate(accept).media_type)
+            target = Target(negotiate(accept, protobuf=True).media_type)
         query = exchange.query
         return Writer(
             target,
             pretty=is_pretty(query, exchange.agent),
             include=query.get("includeObject"),
             now=self._clock.time(),
+            messages=self._messages,
         )
 
     @staticmethod
@@ -411,8 +453,12 @@ class Handlers:
         *,
         status: int = 200,
     ) -> web.Response:
+        kind, part = exchange.resource.kind, exchange.resource.subresource
+        if part and (scaling := kind.scaling(part)):
+            kind, shown = SCALE, scaling.shown(row.object)
+            row = Row(row.key, row.namespace, shown, revision=row.revision, older=None)
         return answer(
-            writer.row(exchange.resource.kind, row),
+            writer.row(kind, row),
             exchange.audit_id,
             status=status,
             content_type=writer.content_type,
@@ -435,6 +481,8 @@ class Handlers:
         parsed = self._bodies.parse(
             body, exchange.header("Content-Type"), form.type_name, form.kind
         )
+        if form.custom is not None:
+            check_kind_stated(body, parsed.obj, form.kind)
         strict = request.field_validation == "Strict"
         self._fitter.body(form, parsed.obj, request, parsed.strict if strict else parsed.problems)
         return parsed.obj
@@ -455,6 +503,21 @@ class Handlers:
         except DecodeError as error:
             raise BadRequest(str(error)) from None
         return obj
+
+
+def _is_written(resource: Resource) -> bool:
+    part = resource.subresource
+    return part in _WRITTEN_PARTS or resource.kind.scaling(part) is not None
+
+
+def _rescale(scaling: Scaling, change: Change) -> Change:
+    """The change of an object that follows from a change of its Scale."""
+
+    def rescaled(current: Mapping[str, Any] | None) -> Object:
+        obj = current or {}
+        return scaling.written(obj, change(scaling.shown(obj)))
+
+    return rescaled
 
 
 def _unserved(resource: Resource) -> MethodNotAllowed:

@@ -45,6 +45,7 @@ class Metrics:
         """(verb, resource) -> how many requests fell into each bucket and above them all, and their sum in seconds."""
         self._gauges: list[_Gauge] = []
         self._counters: list[_Counters] = []
+        self._families: list[Callable[[], Iterator[Metric]]] = []
         self._queues: Callable[[], Mapping[str, QueueStatistics]] = dict
 
     def request(self, labels: RequestLabels, seconds: float | None) -> None:
@@ -76,6 +77,10 @@ class Metrics:
     ) -> None:
         """Numbers that only grow, by the value of a label, read when the metrics are; without a label, one under ""."""
         self._counters.append(_Counters(name, help_, label, read))
+
+    def add_families(self, read: "Callable[[], Iterator[Metric]]") -> None:
+        """Whole families that somebody else keeps the numbers of."""
+        self._families.append(read)
 
     def add_queues(self, read: Callable[[], Mapping[str, QueueStatistics]]) -> None:
         """The work queues by name."""
@@ -129,6 +134,8 @@ class Metrics:
             for value, count in counters.read().items():
                 family.add_metric((value,) if counters.label else (), count)
             yield family
+        for families in self._families:
+            yield from families()
         depth = GaugeMetricFamily(
             "workqueue_depth", "Keys that wait for a worker.", labels=("name",)
         )

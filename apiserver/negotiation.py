@@ -53,9 +53,10 @@ def clauses(accept: str) -> list[tuple[str, dict[str, str]]]:
 
 
 @functools.lru_cache(maxsize=256)
-def negotiate(accept: str, *, convertible: bool = True) -> Target:
+def negotiate(accept: str, *, convertible: bool = True, protobuf: bool = False) -> Target:
     """The target of an Accept header; `convertible` says whether forms other than the object itself can be made.
 
+    `protobuf` says whether the object has a message; its metadata always has one, and a Table never.
     Raises NotAcceptable.
     """
     if not accept:
@@ -65,10 +66,14 @@ def negotiate(accept: str, *, convertible: bool = True) -> Target:
             media_type = JSON
         elif media == YAML:
             media_type = YAML
+        elif media == PROTOBUF:
+            media_type = PROTOBUF
         else:
             continue
         form = _FORMS.get(parameters.get("as", ""))
         if form is None:
+            continue
+        if media_type == PROTOBUF and (form == "Table" or not (form or protobuf)):
             continue
         if not form:
             return Target(media_type)

@@ -143,7 +143,10 @@ class OpenApi:
         return (
             (kind.group, kind.version, kind.kind, kind.plural, kind.namespaced, kind.type_name),
             sorted(kind.verbs),
-            [tuple(sub) for sub in kind.subresources.values()],
+            [
+                (sub.name, sub.group, sub.version, sub.kind, sub.verbs)
+                for sub in kind.subresources.values()
+            ],
             dict(custom_definitions(kind, self._schemas, V3)) if custom else None,
         )
 

@@ -3,7 +3,7 @@
 A schema names every other type by reference, so a document is closed when it holds all that `reachable` finds.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -59,11 +59,20 @@ def custom_definitions(
 ) -> Iterator[tuple[str, Json]]:
     """The definitions of a kind whose type is not in the schemas: its objects, then its lists."""
     name = definition_name(kind, schemas)
-    own: Json = {"type": "object", GVK: [gvk(kind.group, kind.version, kind.kind)]}
-    if dialect is V3:
-        own["properties"] = _object_fields(dialect, "ObjectMeta")
-    # upstream: version 2 has no word for open objects, and what lists properties is taken as closed.
-    own["x-kubernetes-preserve-unknown-fields"] = True
+    if kind.custom is not None:
+        own = _custom_schema(kind.custom.schema, dialect)
+        if dialect is V3 or "properties" in own:
+            own["properties"] = {
+                **own.get("properties", {}),
+                **_object_fields(dialect, "ObjectMeta"),
+            }
+    else:
+        own = {"type": "object"}
+        if dialect is V3:
+            own["properties"] = _object_fields(dialect, "ObjectMeta")
+        # upstream: version 2 has no word for open objects, and what lists properties is taken as closed.
+        own["x-kubernetes-preserve-unknown-fields"] = True
+    own[GVK] = [gvk(kind.group, kind.version, kind.kind)]
     yield name, own
     items = {"type": "array", "items": dialect.ref(name)}
     yield (
@@ -75,6 +84,37 @@ def custom_definitions(
             GVK: [gvk(kind.group, kind.version, kind.list_kind)],
         },
     )
+
+
+_V2_ONLY: Final = ("type", "format", "description", "required")
+"""Facts that version 2 documents keep of a custom schema besides its parts and the extensions: all that clients read there."""
+
+
+def _custom_schema(schema: Mapping[str, Any], dialect: Dialect) -> Json:
+    """The schema of a definition. Version 3 has a word for all of it.
+
+    upstream: apiextensions-apiserver/pkg/controller/openapi/v2/conversion.go
+    """
+    if dialect is V3:
+        return dict(schema)
+    open_ = schema.get("x-kubernetes-preserve-unknown-fields") is True
+    out: Json = {
+        name: value
+        for name, value in schema.items()
+        if name in _V2_ONLY or name.startswith("x-kubernetes-")
+    }
+    if schema.get("nullable"):
+        # Clients of version 2 would refuse a null.
+        out.pop("type", None)
+        return out
+    if not open_ and isinstance(schema.get("properties"), dict):
+        out["properties"] = {
+            name: _custom_schema(below, dialect) for name, below in schema["properties"].items()
+        }
+    for name in ("items", "additionalProperties"):
+        if isinstance(schema.get(name), dict):
+            out[name] = _custom_schema(schema[name], dialect)
+    return out
 
 
 def _object_fields(dialect: Dialect, metadata: str) -> Json:

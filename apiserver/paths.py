@@ -111,6 +111,8 @@ def _resource(kinds: Kinds, group: str, version: str, parts: list[str]) -> Resou
     ):
         namespace = parts[1]
         parts = parts[2:]
+    if parts[2:3] == ["proxy"]:
+        parts = parts[:3]  # what follows is for whoever is behind the proxy
     if not 1 <= len(parts) <= 3:
         raise unknown_resource()
     kind = kinds.resource(group, version, parts[0])

@@ -654,8 +654,14 @@ class Codec:
     @staticmethod
     def seal(api_version: str, kind: str, raw: bytes) -> bytes:
         """The envelope around an encoded message, byte for byte as Go writes it."""
-        type_meta = _field(1, api_version.encode()) + _field(2, kind.encode())
-        return MAGIC + _field(1, type_meta) + _field(2, raw) + _field(3, b"") + _field(4, b"")
+        type_meta = delimited(1, api_version.encode()) + delimited(2, kind.encode())
+        return (
+            MAGIC
+            + delimited(1, type_meta)
+            + delimited(2, raw)
+            + delimited(3, b"")
+            + delimited(4, b"")
+        )
 
     def _message_name(self, type_name: str) -> str:
         message = self._schemas.type(type_name).message
@@ -794,7 +800,8 @@ def open_envelope(data: bytes) -> Envelope:
     )
 
 
-def _field(number: int, body: bytes) -> bytes:
+def delimited(number: int, body: bytes) -> bytes:
+    """A field that holds a string, bytes or a message."""
     return _varint_bytes(number << 3 | _DELIMITED) + _varint_bytes(len(body)) + body
 
 

@@ -8,7 +8,8 @@ from types import ModuleType
 from typing import Any, Final
 
 import orjson
-from verger.apiserver.negotiation import JSON, YAML, Target
+from verger.apiserver.messages import Messages
+from verger.apiserver.negotiation import JSON, PROTOBUF, YAML, Target
 from verger.store.backend import Row
 from verger.store.errors import BadRequest, NotAcceptable
 from verger.store.invalid import quote
@@ -63,12 +64,20 @@ def json_of(kind: Kind, row: Row) -> bytes:
 class Writer:
     """Writes answers for one target."""
 
-    __slots__ = ("include", "now", "pretty", "target")
+    __slots__ = ("include", "messages", "now", "pretty", "target")
 
     def __init__(
-        self, target: Target, *, pretty: bool = False, include: str = "", now: float = 0.0
+        self,
+        target: Target,
+        *,
+        pretty: bool = False,
+        include: str = "",
+        now: float = 0.0,
+        messages: Messages | None = None,
     ) -> None:
+        """A target in protobuf needs `messages`."""
         self.target = target
+        self.messages = messages if target.media_type == PROTOBUF else None
         self.pretty = pretty
         self.include = include
         self.now = now
@@ -82,7 +91,9 @@ class Writer:
         return self.target.media_type == JSON and not self.pretty
 
     def value(self, value: Any) -> bytes:
-        """Any JSON value."""
+        """Any JSON value; in protobuf, one that says of which kind it is."""
+        if self.messages is not None:
+            return self.messages.value(value)
         if self.target.media_type == YAML:
             import yaml
 
@@ -100,7 +111,10 @@ class Writer:
             case "":
                 if self._plain():
                     return json_of(kind, row) + b"\n"
-                return self.value(object_of(kind, row))
+                obj = object_of(kind, row)
+                if self.messages is not None:
+                    return self.messages.row(kind, row, obj)
+                return self.value(obj)
             case "Table":
                 check_include(self.include)
                 revision = {"resourceVersion": str(row.revision)} if row.revision else {}
@@ -117,6 +131,8 @@ class Writer:
     def list(self, kind: Kind, found: ListResult) -> bytes:
         """One page of a list. Raises BadRequest and NotAcceptable."""
         metadata: dict[str, Any] = {"resourceVersion": str(found.revision)}
+        if kind.custom is not None:
+            metadata["continue"] = ""  # such lists are no Go struct, which would leave it out
         if found.continue_token:
             metadata["continue"] = found.continue_token
             if found.remaining:
@@ -125,6 +141,9 @@ class Writer:
             case "":
                 if self._plain():
                     return _join(kind, found.rows, metadata)
+                if self.messages is not None:
+                    rows = [(row, object_of(kind, row)) for row in found.rows]
+                    return self.messages.list(kind, rows, metadata)
                 return self.value(_list_object(kind, found.rows, metadata))
             case "Table":
                 check_include(self.include)
@@ -155,10 +174,13 @@ def _internal(kind: Kind) -> str:
 
 
 def _join(kind: Kind, rows: Sequence[Row], metadata: Mapping[str, Any]) -> bytes:
-    """A list from the bytes of its rows, which lose their kind and apiVersion on the way."""
+    """A list from the bytes of its rows, which lose their kind and apiVersion on the way if they are built-in ones."""
     head = encode({"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata})
     if not rows:
         return head[:-1] + b',"items":[]}\n'
+    if kind.custom is not None:
+        items = b",".join([json_of(kind, row) for row in rows])
+        return b"".join((head[:-1], b',"items":[', items, b"]}\n"))
     # Every object begins with its kind and apiVersion, which are the same for all.
     skip = len(encode({"kind": kind.kind, "apiVersion": kind.api_version}))
     items = b",{".join([json_of(kind, row)[skip:] for row in rows])
@@ -169,8 +191,9 @@ def _list_object(kind: Kind, rows: Sequence[Row], metadata: Mapping[str, Any]) -
     items = []
     for row in rows:
         item = dict(object_of(kind, row))
-        item.pop("kind", None)
-        item.pop("apiVersion", None)
+        if kind.custom is None:
+            item.pop("kind", None)
+            item.pop("apiVersion", None)
         items.append(item)
     return {
         "kind": kind.list_kind,

@@ -16,6 +16,7 @@ from aiohttp import web
 from verger.apiserver.answers import answer, page_not_found, status_headers
 from verger.apiserver.bodies import BODY_MAX
 from verger.apiserver.calls import Call, Listener
+from verger.apiserver.compression import compress, is_worthwhile
 from verger.apiserver.documents import Documents
 from verger.apiserver.handlers import Exchange, Handlers, requested_verb, verb_of
 from verger.apiserver.metrics import Metrics
@@ -130,7 +131,7 @@ class ApiServer:
             self._requests += 1
             audit_id = f"{self._audit_prefix}{self._requests:012x}"
         raw_path, _, raw_query = _target(request).partition("?")
-        passing = _Passing(audit_id, headers.get("User-Agent", ""), headers.get("Accept", ""))
+        passing = _Passing(audit_id, headers.get("User-Agent", ""))
         listener = self.listener
         if listener is not None:
             passing.call = Call(self._clock.time(), request.method.lower(), unquote(raw_path))
@@ -141,12 +142,14 @@ class ApiServer:
             try:
                 query = _query(raw_query)
                 response = await self._authorized(request, raw_path, query, passing)
+                if is_worthwhile(request, response):
+                    await compress(response)
             except ApiError as error:
-                response = self._error(error, query, passing)
+                response = self._error(error, request, query, passing)
             except Exception:
                 self._log.exception("request failed", path=raw_path, audit_id=audit_id)
                 failure = InternalError("Internal error occurred: the log has the reason", {})
-                response = self._error(failure, query, passing)
+                response = self._error(failure, request, query, passing)
         finally:
             self._in_flight -= 1
             if self._quiet is not None and not self._in_flight and not self._quiet.done():
@@ -204,9 +207,13 @@ class ApiServer:
             raise missing
         return page_not_found(audit_id)
 
-    def _error(self, error: ApiError, query: Query, passing: "_Passing") -> web.Response:
+    def _error(
+        self, error: ApiError, request: web.BaseRequest, query: Query, passing: "_Passing"
+    ) -> web.Response:
         # An error is written in JSON, unless that is the one thing that the client does not read.
-        writer = self._handlers.error_writer(passing.accept, query, passing.agent)
+        writer = self._handlers.error_writer(
+            request.headers.get("Accept", ""), query, passing.agent
+        )
         return answer(
             writer.value(error.status()),
             passing.audit_id,
@@ -241,10 +248,9 @@ def _quoting_nothing(log: "FilteringBoundLogger") -> logging.Logger:
 class _Passing:
     """What is known of a request while it passes the filters."""
 
-    __slots__ = ("accept", "agent", "audit_id", "call", "labels", "warnings")
+    __slots__ = ("agent", "audit_id", "call", "labels", "warnings")
 
-    def __init__(self, audit_id: str, agent: str, accept: str) -> None:
-        self.accept = accept
+    def __init__(self, audit_id: str, agent: str) -> None:
         self.audit_id = audit_id
         self.agent = agent
         self.call: Call | None = None

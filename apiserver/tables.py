@@ -50,6 +50,10 @@ _PRINTERS: Final[Mapping[tuple[str, str], Printer]] = {
 
 def printer_for(kind: Kind) -> Printer:
     """How the objects of a kind are printed, as they are stored."""
+    if kind.custom is not None:
+        from verger.apiserver.columns_custom import printer_of
+
+        return printer_of(kind.custom)
     stored = kind.storage
     return _PRINTERS.get((stored.group, stored.kind), _DEFAULT)
 

@@ -5,12 +5,13 @@ its history has expired or its connection is given up.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from aiohttp import web
-from verger.apiserver.answers import error_line, headers
-from verger.apiserver.negotiation import JSON, Target
+from verger.apiserver.answers import headers
+from verger.apiserver.messages import STREAM, Messages
+from verger.apiserver.negotiation import JSON, PROTOBUF, Target
 from verger.apiserver.representations import check_include, json_of, object_of, tables
 from verger.store.backend import Row
 from verger.store.errors import ApiError, Gone, NotAcceptable
@@ -36,7 +37,13 @@ class Encoder:
     """Turns events into lines, in the form that the client asked for."""
 
     def __init__(
-        self, kind: Kind, target: Target, *, include: str, now: Callable[[], float]
+        self,
+        kind: Kind,
+        target: Target,
+        messages: Messages,
+        *,
+        include: str,
+        now: Callable[[], float],
     ) -> None:
         if target.form == "PartialObjectMetadataList":
             raise NotAcceptable(
@@ -46,6 +53,9 @@ class Encoder:
             check_include(include)
         self._kind = kind
         self._target = target
+        self._messages = messages if target.media_type == PROTOBUF else None
+        self._plain = self._messages is None and not target.form
+        self.content_type = STREAM if self._messages is not None else JSON
         self._include = include
         self._now = now
         self._defined = False
@@ -54,7 +64,7 @@ class Encoder:
 
     def line(self, type_: EventType, row: Row) -> bytes:
         """One event."""
-        if not self._target.form:
+        if self._plain:
             key = self._keys[type_]
             views = row.views
             line: bytes | None = views.get(key) if views is not None else None
@@ -63,6 +73,8 @@ class Encoder:
                 line = b'{"type":"%b","object":%b}\n' % (type_.value.encode(), data)
                 row.view(key, lambda _: line)
             return line
+        if self._messages is not None and not self._target.form:
+            return self._framed(self._messages, type_, row)
         # Tables are made from the stored form, whichever kind shows it.
         obj = row.object if self._target.form == "Table" else object_of(self._kind, row)
         return self._wrapped(type_.value, obj, str(row.revision), include=self._include)
@@ -78,7 +90,7 @@ class Encoder:
             "metadata": metadata,
         }
         if not self._target.form:
-            return encode({"type": "BOOKMARK", "object": obj}) + b"\n"
+            return self._event("BOOKMARK", obj, self._kind.type_name)
         # A bookmark is its metadata: it stays, even for clients that want no objects.
         return self._wrapped("BOOKMARK", obj, str(revision), include="Metadata")
 
@@ -96,7 +108,26 @@ class Encoder:
             self._defined = True
         else:
             shown = tables().partial_metadata(obj, version=self._target.version)
-        return encode({"type": type_, "object": shown}) + b"\n"
+        return self._event(type_, shown)
+
+    def error(self, error: ApiError) -> bytes:
+        """The end of a watch that cannot go on."""
+        return self._event("ERROR", error.status())
+
+    def _event(self, type_: str, obj: Mapping[str, Any], type_name: str = "") -> bytes:
+        if self._messages is not None:
+            return self._messages.event(type_, self._messages.value(obj, type_name))
+        return encode({"type": type_, "object": obj}) + b"\n"
+
+    def _framed(self, messages: Messages, type_: EventType, row: Row) -> bytes:
+        kind = self._kind
+
+        def make(row: Row) -> bytes:
+            sealed = messages.row(kind, row, object_of(kind, row))
+            return messages.event(type_.value, sealed)
+
+        frame: bytes = row.view(("protobuf", type_, kind), make)
+        return frame
 
 
 class Watch:
@@ -159,7 +190,9 @@ class Watch:
         self, request: web.BaseRequest, audit_id: str, warnings: Sequence[str] = ()
     ) -> web.StreamResponse:
         """Sends events until the watch ends or the client goes."""
-        response = web.StreamResponse(headers=headers(JSON, audit_id, warnings=warnings))
+        response = web.StreamResponse(
+            headers=headers(self._encoder.content_type, audit_id, warnings=warnings)
+        )
         response.enable_chunked_encoding()
         self._start_timers(request)
         self._transport = request.transport
@@ -206,7 +239,7 @@ class Watch:
         except Expired as expired:
             self._error = Gone(f"too old resource version: {expired.requested} ({expired.oldest})")
         if self._error is not None:
-            await self._write(response, error_line(self._error))
+            await self._write(response, encoder.error(self._error))
 
     async def _write_all(self, response: web.StreamResponse, lines: Sequence[bytes]) -> None:
         """Many lines go out in few pieces, none of which is more than a slow client can read in a while."""

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+from verger.cmd.demo import demo
+from verger.cmd.explain import audit, explain
 from verger.cmd.failure import EXIT_USAGE
 from verger.cmd.oidc import oidc
 from verger.cmd.process import log_of, stopping_event, tune, tuned
@@ -24,14 +26,20 @@ def main() -> None:
     \b
     verger serve    a whole control plane in one process: store, HTTPS API, controllers
     verger run      the controllers alone, beside somebody else's API server
+    verger explain  why a namespace, an account or a token Secret is as it is
+    verger audit    which tokens lie about, and who uses them
     verger token    what a token proves, and a file that always holds a good one
     verger oidc     what others need to verify tokens, as files for any web server
+    verger demo     how accounts get their identity, and how the world heals: a story that happens
     """
 
 
 main.add_command(run)
+main.add_command(explain)
+main.add_command(audit)
 main.add_command(token)
 main.add_command(oidc)
+main.add_command(demo)
 
 
 @main.command(
@@ -70,7 +78,7 @@ async def _serve(settings: ServeSettings, *, hints: bool) -> None:
     from verger.embed.plane import ControlPlane
 
     log = log_of(settings)
-    plane = ControlPlane(settings.plane_options(), log=log)
+    plane = ControlPlane(settings.plane_options(), log=log, observe=False)
     stopping = stopping_event(log)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, plane.reload_keys)
     starting = asyncio.create_task(plane.start())

@@ -136,6 +136,11 @@ class ServeSettings(ProcessSettings):
         "Where to write the administrator's kubeconfig (mode 0600). Without one, a temporary file, named in the log.",
         metavar="FILE",
     )
+    event_ttl: float = setting(
+        3600.0,
+        "Seconds after which Events go that nobody has written since; 0 to keep them.",
+        metavar="SECONDS",
+    )
     history_window: float = setting(
         300.0, "Seconds for which old revisions can be read and watched from.", metavar="SECONDS"
     )
@@ -167,6 +172,7 @@ class ServeSettings(ProcessSettings):
             tls_private_key_file=self.tls_private_key_file,
             kubeconfig=self.write_kubeconfig.absolute() if self.write_kubeconfig else None,
             history_window=self.history_window,
+            event_ttl=self.event_ttl,
         )
 
 

@@ -5,22 +5,20 @@ Nothing that is printed lets anybody use a token: its signature is never shown.
 
 import asyncio
 import contextlib
-import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 import click
 from verger.cmd.failure import Failure
+from verger.cmd.remote import remote_client
 
 if TYPE_CHECKING:
     from verger.identity.inspection import Inspection
     from verger.identity.keys import KeySet
-    from verger.store.remote import RemoteClient
-    from verger.watch.clock import Clock
 
 EXIT_NOT_GOOD: Final = 1
 READ_MAX: Final = 1 << 20
@@ -167,34 +165,18 @@ def _content(path: Path, flag: str) -> bytes:
 async def _review(shown: str, audiences: Sequence[str], kubeconfig: Path) -> dict[str, object]:
     from verger.store.credentials import KubeconfigError
     from verger.store.errors import ApiError
+    from verger.store.kinds import Kinds
     from verger.watch.clock import SystemClock
 
     spec = {"token": shown, "audiences": list(audiences)}
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}
     try:
-        async with _client(kubeconfig, SystemClock(), "token-inspect") as client:
+        clock = SystemClock()
+        async with remote_client(kubeconfig, Kinds(()), clock, component="token-inspect") as client:
             answer = await client.post("/apis/authentication.k8s.io/v1/tokenreviews", body)
     except (ApiError, KubeconfigError) as error:
         raise Failure(f"--kubeconfig: {error}") from None
     return dict(answer.get("status") or {})
-
-
-@contextlib.asynccontextmanager
-async def _client(
-    kubeconfig: Path | None, clock: "Clock", component: str
-) -> "AsyncIterator[RemoteClient]":
-    """A client of the cluster that the kubeconfig, or the environment, describes. Raises KubeconfigError."""
-    from verger.store.kinds import Kinds
-    from verger.store.kubeconfig import connect
-    from verger.store.remote import RemoteServer
-    from verger.store.throttle import TokenBucket
-
-    connection = connect(kubeconfig, environment=os.environ, clock=clock)
-    server = RemoteServer(connection, Kinds(()), clock, throttle=TokenBucket(clock, qps=0, burst=1))
-    try:
-        yield server.client(component)
-    finally:
-        await server.close()
 
 
 @token.command(
@@ -265,6 +247,7 @@ async def _watch(
 
     from verger.embed.logs import make_logger
     from verger.identity.projected import Issued, ProjectedToken
+    from verger.store.kinds import Kinds
     from verger.store.timestamps import parse
     from verger.watch.clock import SystemClock
 
@@ -272,7 +255,7 @@ async def _watch(
     where = f"/api/v1/namespaces/{quote(namespace, safe='')}/serviceaccounts/{quote(name, safe='')}"
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
     log = make_logger(format="console" if sys.stderr.isatty() else "json")
-    async with _client(kubeconfig, clock, "token-watch") as client:
+    async with remote_client(kubeconfig, Kinds(()), clock, component="token-watch") as client:
 
         async def fetch() -> Issued:
             status = (await client.post(f"{where}/token", body))["status"]

@@ -114,6 +114,8 @@ class Election:
         self.state: State = Standby()
         self.transitions = 0
         """How often this process has become leader."""
+        self.slow_renewals = 0
+        """How often the lease had been written by others, so that a renewal took another look at it."""
 
     # What others ask
 
@@ -199,7 +201,7 @@ class Election:
             # Without a look at it: as long as nobody else has written it, it is as we left it.
             return Leading(await self._client.update(self._kind, self._claimed(state.lease)), now)
         except (Conflict, NotFound):
-            pass
+            self.slow_renewals += 1
         try:
             lease = await self._client.get(self._kind, options.name, options.namespace)
         except NotFound:

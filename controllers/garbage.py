@@ -56,6 +56,11 @@ class Item(NamedTuple):
         return f"{self.kind.resource} {where}{self.name}"
 
 
+def _is_collected(kind: Kind) -> bool:
+    followed = {"list", "watch", "delete"} <= kind.verbs and kind.storage is kind
+    return followed and kind.plural not in _NOT_COLLECTED
+
+
 State = Literal["solid", "waiting", "gone"]
 
 
@@ -89,9 +94,21 @@ class Garbage:
         self._dependents.clear()
         self._owned.clear()
         for kind in self.kinds:
-            followed = {"list", "watch", "delete"} <= kind.verbs and kind.storage is kind
-            if followed and kind.plural not in _NOT_COLLECTED:
+            if _is_collected(kind):
                 self._follow(kind, subscriber, enqueue)
+
+        def changed(kind: Kind, served: bool) -> None:
+            if not _is_collected(kind):
+                return
+            if served:
+                self._follow(kind, subscriber, enqueue)
+                return
+            subscriber.unfollow(kind)
+            # Its last objects may go unseen: all that has owners is looked at again.
+            for uid in list(self._dependents):
+                self._enqueue_dependents(uid, enqueue)
+
+        subscriber.until_closed(self.kinds.listen(changed))
 
     def _follow(self, kind: Kind, subscriber: Subscriber, enqueue: Enqueue[Item]) -> None:
         def changed(change: Change[Object]) -> None:

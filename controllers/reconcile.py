@@ -41,6 +41,7 @@ class Informers:
         self._on_failure = on_failure
         self._informers: dict[tuple[str, str, str, Relevant | None], Informer[Object]] = {}
         self._group: asyncio.TaskGroup | None = None
+        self._tasks: dict[Informer[Object], asyncio.Task[None]] = {}
 
     def get(
         self, kind: Kind, *, fields: str = "", relevant: Relevant | None = None
@@ -55,14 +56,24 @@ class Informers:
                 on_failure=lambda error: self._on_failure(kind, error),
             )
             if self._group is not None:
-                self._group.create_task(informer.run())
+                self._start(informer, self._group)
         return informer
+
+    def drop(self, kind: Kind) -> None:
+        """Ends the informers of a kind that is served no more; whoever follows it hears nothing of it any longer."""
+        for key in [key for key in self._informers if key[:2] == (kind.group, kind.kind)]:
+            task = self._tasks.pop(self._informers.pop(key), None)
+            if task is not None:
+                task.cancel()
 
     def run_in(self, group: asyncio.TaskGroup) -> None:
         """Runs all informers as tasks of a group, those that are still to come included."""
         self._group = group
         for informer in self._informers.values():
-            group.create_task(informer.run())
+            self._start(informer, group)
+
+    def _start(self, informer: Informer[Object], group: asyncio.TaskGroup) -> None:
+        self._tasks[informer] = group.create_task(informer.run())
 
 
 class Subscriber:
@@ -89,6 +100,14 @@ class Subscriber:
         self._removals.append(informer.add_handler(handler))
         self._caches.append(informer.cache)
         return informer.cache
+
+    def unfollow(self, kind: Kind) -> None:
+        """Hears no more of a kind that has gone."""
+        self._informers.drop(kind)
+
+    def until_closed(self, remove: Callable[[], None]) -> None:
+        """Something else that ends with all of it."""
+        self._removals.append(remove)
 
     async def synced(self) -> None:
         """Waits until every cache has its first list."""

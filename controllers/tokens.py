@@ -164,8 +164,6 @@ class Tokens:
     def subscribe(self, subscriber: Subscriber, enqueue: Enqueue[Key]) -> None:
         """Accounts, and token Secrets."""
 
-        self._written.clear()
-
         def account_changed(change: Change[Object]) -> None:
             old, new = change.old, change.new
             if old is not None and (new is None or uid_of(new) != uid_of(old)):

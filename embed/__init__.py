@@ -12,14 +12,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from verger.embed.access import ServiceAccountAccess
     from verger.embed.blocking import BlockingPlane
+    from verger.embed.faults import Fault, Faults
     from verger.embed.options import PlaneOptions, StartError
     from verger.embed.plane import ControlPlane, Unsettled
+    from verger.embed.rbac_report import RbacReport
+    from verger.embed.requests import Requests
     from verger.embed.snapshots import Snapshot
 
 _HOMES = {
     "BlockingPlane": "blocking",
     "ControlPlane": "plane",
+    "Fault": "faults",
+    "Faults": "faults",
     "PlaneOptions": "options",
+    "RbacReport": "rbac_report",
+    "Requests": "requests",
     "ServiceAccountAccess": "access",
     "Snapshot": "snapshots",
     "StartError": "options",
@@ -29,7 +36,11 @@ _HOMES = {
 __all__ = [
     "BlockingPlane",
     "ControlPlane",
+    "Fault",
+    "Faults",
     "PlaneOptions",
+    "RbacReport",
+    "Requests",
     "ServiceAccountAccess",
     "Snapshot",
     "StartError",

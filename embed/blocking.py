@@ -11,8 +11,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from verger.embed.access import ServiceAccountAccess
+from verger.embed.blocking_faults import BlockingFaults
+from verger.embed.changes import Change
 from verger.embed.options import PlaneOptions
 from verger.embed.plane import ControlPlane
+from verger.embed.rbac_report import RbacReport
+from verger.embed.requests import Requests
 from verger.embed.snapshots import Snapshot
 from verger.store.local import LocalClient
 
@@ -22,8 +26,12 @@ T = TypeVar("T")
 class BlockingPlane:
     """A plane that is started by `with`. Its methods may be called from any thread but its own."""
 
-    def __init__(self, options: PlaneOptions | None = None, **overrides: Any) -> None:
-        self._plane = ControlPlane(options, **overrides)
+    def __init__(
+        self, options: PlaneOptions | None = None, *, seed: int | None = None, **overrides: Any
+    ) -> None:
+        self._plane = ControlPlane(options, seed=seed, **overrides)
+        self.faults = BlockingFaults(self._plane.faults, self._do)
+        """What goes wrong on purpose."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -138,8 +146,42 @@ class BlockingPlane:
         self._do(self._back(snapshot))
 
     def reset(self) -> None:
-        """Makes the objects what they were when the plane had started."""
+        """Makes everything what it was when the plane had started: objects, controllers, requests, faults."""
         self._do(self._back(None))
+
+    @property
+    def requests(self) -> Requests:
+        """What was asked of the API and how it was answered."""
+        return self._plane.requests
+
+    def rbac_report(self) -> RbacReport:
+        """Which rights identities have used of those that they have, and the smallest roles that would do."""
+
+        async def reported() -> RbacReport:
+            return self._plane.rbac_report()
+
+        return self._do(reported())
+
+    @property
+    def revision(self) -> int:
+        """The revision of the newest change."""
+        return self._plane.revision
+
+    def changes(self, after: int = 0) -> list[Change]:
+        """What was changed above a revision, as far back as the history goes, oldest first."""
+
+        async def told() -> list[Change]:
+            return self._plane.changes(after)
+
+        return self._do(told())
+
+    def recent(self, lines: int = 20) -> str:
+        """What has happened lately, for somebody who looks for a reason."""
+
+        async def told() -> str:
+            return self._plane.recent(lines)
+
+        return self._do(told())
 
     async def _back(self, snapshot: Snapshot | None) -> None:
         if snapshot is None:

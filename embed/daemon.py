@@ -22,9 +22,11 @@ from verger.controllers.serviceaccounts import ServiceAccounts
 from verger.controllers.token_cleaner import TokenCleaner
 from verger.controllers.tokens import Tokens
 from verger.embed import neighbours
+from verger.embed.client_metrics import families_of
 from verger.embed.daemon_options import DaemonOptions
 from verger.embed.listener import Listener
 from verger.embed.options import StartError
+from verger.embed.supervisor import Supervisor
 from verger.identity.keyring import KeyFileError, KeyFiles, KeyRing
 from verger.store.credentials import KubeconfigError
 from verger.store.errors import ApiError, Unauthorized
@@ -69,6 +71,7 @@ class Daemon:
         self._clock = clock
         self._log = log
         self._kinds = built_in()
+        self._supervisor = Supervisor(environment, clock)
         self._key_files: KeyFiles | None = None
         self._keys: KeyRing | None = None
         self._election: Election | None = None
@@ -91,14 +94,16 @@ class Daemon:
                 reconcilers, server.client("shared-informers"), self._clock, self._log
             )
             names = self._selected(manager)
+            health = self._health(manager, names)
             if self._options.port:
-                listener = Listener(self._health(manager, names), self._metrics(manager, server))
+                listener = Listener(health, self._metrics(manager, server))
                 options = self._options
                 where = await stack.enter_async_context(
                     listener.listening(options.host, options.port, self._clock)
                 )
                 self._log.info("serving health and metrics", url=where)
-            await self._work(manager, names, server)
+            stack.callback(self._supervisor.tell, "STOPPING=1", "STATUS=stopping")
+            await self._work(manager, names, server, health)
 
     # At rest
 
@@ -281,9 +286,12 @@ class Daemon:
         client = server.client("start")
         await neighbours.check(client, self._lease_kind(), self._clock, retry_period=period)
 
-    async def _work(self, manager: Manager, names: list[str], server: RemoteServer) -> None:
+    async def _work(
+        self, manager: Manager, names: list[str], server: RemoteServer, health: Health
+    ) -> None:
         election = self._election
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._supervisor.watch(lambda: not health.failing("/livez")))
             group.create_task(manager.run(()))
             group.create_task(self._warm_up(manager, names, server))
             if self._key_files is not None:
@@ -296,6 +304,7 @@ class Daemon:
     async def _warm_up(self, manager: Manager, names: list[str], server: RemoteServer) -> None:
         await manager.warm(names)
         self._warm = True
+        self._supervisor.tell("READY=1", f"STATUS=at work beside {server.transport.server}")
         self._log.info("ready", server=server.transport.server, controllers=names)
 
     async def _keep_keys(self, files: KeyFiles) -> None:
@@ -344,22 +353,19 @@ class Daemon:
     def _metrics(self, manager: Manager, server: RemoteServer) -> Metrics:
         metrics = Metrics()
         metrics.add_queues(manager.statistics)
-        requests = server.transport.requests
-
-        def by_code() -> Mapping[str, int]:
-            found: dict[str, int] = {}
-            for (code, _), count in requests.items():
-                found[code] = found.get(code, 0) + count
-            return found
-
-        metrics.add_counters(
-            "rest_client_requests", "Requests by the status code of their answer.", "code", by_code
-        )
+        transport = server.transport
+        metrics.add_families(families_of(transport.traffic, transport.server))
         if (election := self._election) is not None:
             metrics.add_gauge(
                 "leader_election_master_status",
                 "Whether this replica leads.",
                 lambda: float(election.leading),
                 labels={"name": election.options.name},
+            )
+            metrics.add_counters(
+                "leader_election_slowpath",
+                "Renewals of the lease that took another look at it.",
+                "name",
+                lambda: {election.options.name: election.slow_renewals},
             )
         return metrics

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from verger.controllers.token_cleaner import CLEAN_UP_PERIOD
 from verger.identity.issue import MAX_SECONDS
+from verger.store.expiry import EVENT_TTL
 from verger.watch.log import DEFAULT_WINDOW
 
 DEFAULT_ISSUER: Final = "https://kubernetes.default.svc.cluster.local"
@@ -64,6 +65,8 @@ class PlaneOptions:
     """Where to write the administrator's kubeconfig; without one, a temporary file that goes with the plane."""
     history_window: float = DEFAULT_WINDOW
     """Seconds for which old revisions can be read and watched from."""
+    event_ttl: float = EVENT_TTL
+    """Seconds after which Events go that nobody has written since, 0 to keep them."""
     kubernetes_version: str = "1.36"
     """The version that the server says it is."""
 

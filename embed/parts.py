@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from verger.apiserver.bindings import Bindings
 from verger.apiserver.bodies import Bodies
 from verger.apiserver.documents import Documents
+from verger.apiserver.evictions import Evictions
 from verger.apiserver.handlers import Handlers
 from verger.apiserver.health import Check, Health
 from verger.apiserver.metrics import Metrics
@@ -21,10 +22,12 @@ from verger.apiserver.reviews import Reviews
 from verger.apiserver.server import ApiServer
 from verger.controllers.account_finalizer import AccountPods
 from verger.controllers.aggregation import Aggregation
+from verger.controllers.definitions import Definitions
 from verger.controllers.garbage import Garbage
 from verger.controllers.manager import Manager, UnknownController, selected
 from verger.controllers.namespaces import Namespaces
 from verger.controllers.policy import BootstrapPolicy
+from verger.controllers.quotas import Quotas
 from verger.controllers.reconcile import Reconciler
 from verger.controllers.recorder import Recorder
 from verger.controllers.root_ca import RootCA
@@ -35,9 +38,8 @@ from verger.controllers.tokens import Tokens
 from verger.embed.options import PlaneOptions, StartError
 from verger.identity.accounts import Accounts
 from verger.identity.authn import Chain, ClientCertificate, ServiceAccountTokens, StaticToken
-from verger.identity.authz import AlwaysAllow, Authorizer, Masters
+from verger.identity.authz import AlwaysAllow, Authorizer, Masters, demand
 from verger.identity.certificates import Authority
-from verger.identity.creation import CreationCheck
 from verger.identity.escalation import EscalationCheck
 from verger.identity.finalizer import AccountFinalizer
 from verger.identity.issue import TokenIssuer
@@ -48,10 +50,12 @@ from verger.identity.usage import LegacyUses
 from verger.identity.validate import StoreLookup
 from verger.store.admission import Chain as Admission
 from verger.store.decoding import Decoder
+from verger.store.expiry import EVENTS, Expiry
 from verger.store.fitting import Fitter
 from verger.store.kinds import built_in
 from verger.store.local import LocalClient
 from verger.store.memory import MemoryBackend
+from verger.store.quota import QuotaAdmission
 from verger.store.registry import Registry
 from verger.store.request import AUTHENTICATED, MASTERS, User
 from verger.store.schemas import load
@@ -101,7 +105,8 @@ class Parts:
         self.schemas = load()
         self.kinds = built_in(self.schemas)
         self.backend = MemoryBackend(clock, window=options.history_window)
-        policy = Policy(self.backend)
+        self.expiry = Expiry(self.backend, clock, resource=EVENTS, ttl=options.event_ttl)
+        self.policy = policy = Policy(self.backend)
         self.authorizer: Authorizer = (
             Masters(Rbac(policy)) if options.authorization == "RBAC" else AlwaysAllow()
         )
@@ -112,17 +117,25 @@ class Parts:
                 Accounts(lookup, clock, tokens=options.pod_tokens),
                 *([AccountFinalizer(lookup, decoder)] if options.account_finalizer else ()),
                 EscalationCheck(policy, self.authorizer, self.kinds),
-                CreationCheck(self.authorizer),
+                QuotaAdmission(self.backend, clock),
             ]
         )
         tracker = Tracker(self.schemas, clock)
-        self.registry = Registry(self.backend, clock, admission=admission, tracker=tracker)
+        self.registry = Registry(
+            self.backend,
+            clock,
+            admission=admission,
+            tracker=tracker,
+            may_create=demand(self.authorizer),
+        )
         self.fitter = Fitter(self.schemas, tracker)
 
         # The controllers
         self.manager = Manager(self._reconcilers(), self.client_of("shared-informers"), clock, log)
         try:
-            self.controllers = selected(options.controllers, self.manager.names)
+            # What serves custom kinds is a part of the server, and not for choice.
+            always, *names = self.manager.names
+            self.controllers = [always, *selected(options.controllers, names)]
         except UnknownController as error:
             raise StartError(f"--controllers: {error}") from None
 
@@ -155,7 +168,8 @@ class Parts:
         )
         reviews = Reviews(self.authorizer, tokens, admin, clock)
         bindings = Bindings(self.registry, self.kinds.core("Pod"), clock)
-        handlers = Handlers(
+        evictions = Evictions(self.registry, self.kinds, clock)
+        self.handlers = handlers = Handlers(
             self.registry,
             self.fitter,
             decoder,
@@ -164,9 +178,11 @@ class Parts:
             answerers={
                 **reviews.answerers(),
                 **bindings.answerers(),
+                **evictions.answerers(),
                 ("serviceaccounts", "token"): self.issuer.answer,
             },
         )
+        self.kinds.listen(handlers.kind_changed)
         metrics = Metrics()
         documents = Documents(
             self.kinds,
@@ -203,6 +219,7 @@ class Parts:
         client_of, recorder_of = self.client_of, self._recorder_of
         root_ca = self._root_ca()
         found: list[Reconciler[Any]] = [
+            Definitions(client_of("kube-apiserver"), kinds, log, clock),
             ServiceAccounts(
                 client_of("service-account-controller"),
                 kinds,
@@ -240,6 +257,7 @@ class Parts:
                 recorder_of("generic-garbage-collector"),
                 log,
             ),
+            Quotas(client_of("resourcequota-controller"), kinds, log, clock),
             BootstrapPolicy(client_of("bootstrap-policy"), kinds, log),
             Aggregation(client_of("clusterrole-aggregation-controller"), kinds, log),
             TokenTracking(client_of("legacy-token-tracking-controller"), kinds, log, clock),

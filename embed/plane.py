@@ -17,11 +17,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from verger.controllers.manager import Manager
-from verger.embed import kubeconfig, snapshots
+from verger.embed import changes, kubeconfig, rbac_report, recent, snapshots
 from verger.embed.access import ServiceAccountAccess
+from verger.embed.changes import Change
+from verger.embed.faults import Faults
 from verger.embed.logs import quiet_logger
+from verger.embed.observation import Observation
 from verger.embed.options import PlaneOptions, StartError
 from verger.embed.parts import ADMIN, Parts
+from verger.embed.rbac_report import RbacReport
+from verger.embed.requests import Requests
+from verger.embed.shifted_clock import ShiftedClock
 from verger.embed.snapshots import Snapshot
 from verger.identity.certificates import server_context
 from verger.identity.keyring import KeyFileError
@@ -83,8 +89,14 @@ class ControlPlane:
         *,
         clock: Clock | None = None,
         log: "FilteringBoundLogger | None" = None,
+        seed: int | None = None,
+        observe: bool = True,
         **overrides: Any,
     ) -> None:
+        """Sets a plane up, by options or their names; `seed` is that of its faults.
+
+        Without `observe` requests are recorded, and faults strike, only once somebody has asked for either.
+        """
         if overrides:
             known = {item.name for item in fields(PlaneOptions)}
             if unknown := sorted(set(overrides) - known):
@@ -95,7 +107,9 @@ class ControlPlane:
             given = {item.name: getattr(base, item.name) for item in fields(PlaneOptions)}
             options = PlaneOptions(**{**given, **overrides})
         self.options = options or PlaneOptions()
-        self._clock = clock or SystemClock()
+        self._clock = ShiftedClock(clock or SystemClock())
+        self._observation = Observation(Faults(seed, self._clock))
+        self._observe = observe
         self._log = log or quiet_logger()
         self._task: asyncio.Task[None] | None = None
         self._stopping: asyncio.Event = asyncio.Event()
@@ -217,9 +231,48 @@ class ControlPlane:
         snapshots.restore(self._started().backend, snapshot)
 
     def reset(self) -> None:
-        """Makes the objects what they were when the plane had started."""
+        """Makes everything what it was when the plane had started: objects, controllers, requests, faults."""
+        observation, parts = self._observation, self._started()
+        observation.faults.reseed(observation.faults.seed)
         if self._first is not None:
             self.restore(self._first)
+        for name in parts.controllers:
+            parts.manager.start(name)
+        observation.requests.clear()
+        observation.usage.clear()
+
+    @property
+    def requests(self) -> Requests:
+        """What was asked of the API and how it was answered."""
+        return self._observed().requests
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong on purpose."""
+        return self._observed().faults
+
+    def rbac_report(self) -> RbacReport:
+        """Which rights identities have used of those that they have, and the smallest roles that would do."""
+        return rbac_report.report(self._observed().usage, self._started().policy)
+
+    @property
+    def revision(self) -> int:
+        """The revision of the newest change."""
+        return self._started().backend.revision
+
+    def changes(self, after: int = 0) -> list[Change]:
+        """What was changed above a revision, as far back as the history goes, oldest first."""
+        return changes.after(self._started().backend.log, after)
+
+    def recent(self, lines: int = 20) -> str:
+        """What has happened lately, for somebody who looks for a reason: changes, requests, errors, faults."""
+        return recent.told(self._started(), self._observation, lines)
+
+    def _observed(self) -> Observation:
+        self._observe = True
+        if self._parts is not None:
+            self._parts.server.listener = self._observation
+        return self._observation
 
     @property
     def client(self) -> LocalClient:
@@ -292,6 +345,10 @@ class ControlPlane:
             is_ready=lambda: self._ready,
             url=lambda: self.url,
         )
+        faults = self._observation.faults
+        faults.attach(self._parts.handlers, self._parts.manager, self._parts.backend)
+        if self._observe:
+            self._parts.server.listener = self._observation
         await self._ensure_system_namespaces()
         seed(self._parts.registry.backend, self._clock.time())
         try:
@@ -341,6 +398,7 @@ class ControlPlane:
         """What has to be looked at from time to time."""
         async with self._running(
             self._trim_history(),
+            self._started().expiry.run(),
             self._keep_system_namespaces(),
             self._keep_keys(),
             self._started().uses.run(),
@@ -438,4 +496,5 @@ class ControlPlane:
             yield
         finally:
             self._ready = False
+            self._observation.faults.clear()
             await parts.server.drain(DRAIN_MAX)

@@ -205,7 +205,9 @@ class Policy:
         self._bound.clear()
         for resource in _RESOURCES:
             page = self._backend.list(resource)
-            self._cursors[resource] = self._backend.log.cursor(resource, after=page.revision)
+            self._cursors[resource] = self._backend.log.cursor(
+                resource, after=page.revision, follows=False
+            )
             for row in page.rows:
                 self._learn(resource, row)
 

@@ -5,7 +5,7 @@ client's choice; it hears of them in warnings, or in the error.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from verger.store.decoding import DecodeError, Decoder, unknown_field
@@ -19,7 +19,7 @@ from verger.store.errors import (
 )
 from verger.store.invalid import invalid, quote
 from verger.store.kinds import Form, Kind
-from verger.store.objects import Object, thaw
+from verger.store.objects import Object, name_of, thaw
 from verger.store.patches import (
     BadPatch,
     BrokenPatch,
@@ -37,10 +37,14 @@ from verger.store.schemas import Schemas
 from verger.store.strategic import strategic_merge
 from verger.store.tracking import Tracker
 
+if TYPE_CHECKING:
+    from verger.store.custom.kinds import CustomType
+
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
+_METADATA: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 
 class Unfit(Exception):
@@ -75,12 +79,30 @@ class Fitter:
             request.warnings += problems
 
     def _fit(self, form: Form, obj: Object) -> list[str]:
+        if form.custom is not None:
+            return self._fit_custom(form, form.custom, obj)
         _check_type(form, obj)
         try:
             unknown = self._decoder.decode(form.type_name, obj)
         except DecodeError as error:
             raise Unfit(str(error)) from None
         return [unknown_field(path) for path in unknown]
+
+    def _fit_custom(self, form: Form, custom: "CustomType", obj: Object) -> list[str]:
+        """Of what clients define only the metadata have a type of ours. Raises BadRequest and Invalid."""
+        _check_custom_type(form, obj)
+        metadata = obj.get("metadata")
+        if metadata is None:
+            obj.pop("metadata", None)
+            metadata = {}
+        if not isinstance(metadata, dict):
+            raise Unfit("metadata must be an object")
+        try:
+            unknown = self._decoder.decode(_METADATA, metadata)
+        except DecodeError as error:
+            raise Unfit(str(error)) from None
+        paths = [f"metadata.{path}" for path in unknown]
+        return [unknown_field(path) for path in sorted([*paths, *custom.prune(obj)])]
 
     def change(self, kind: Kind, media_type: str, body: bytes, request: WriteRequest) -> Change:
         """The change that a patch stands for. Raises BadRequest, TooLarge, UnsupportedMediaType.
@@ -106,6 +128,11 @@ class Fitter:
                 def patched(current: Mapping[str, Any]) -> Any:
                     return strategic_merge(current, directives, kind.type_name, self._schemas)
 
+            elif kind.custom is not None:
+                known = ", ".join((JSON_PATCH, MERGE_PATCH, APPLY_PATCH))
+                raise UnsupportedMediaType(
+                    f"the body of the request was in an unknown format - accepted media types include: {known}"
+                )
             else:
                 raise UnsupportedMediaType(f"415: Unsupported Media Type {media_type}")
         except PatchError as error:
@@ -170,6 +197,20 @@ def _check_type(form: Form, obj: Mapping[str, Any]) -> None:
         )
     internal = form.group.split(".")[0] or "core"
     raise Unfit(f"converting ({version}.{given}) to ({internal}.{form.kind}): unknown conversion")
+
+
+def _check_custom_type(form: Form, obj: Mapping[str, Any]) -> None:
+    """Whether the object is of the kind. Raises BadRequest and Invalid, in other words than for built-in kinds."""
+    api_version = obj.get("apiVersion") or ""
+    if api_version != form.api_version:
+        raise BadRequest(
+            f"the API version in the data ({api_version}) does not match the expected API version ({form.api_version})"
+        )
+    given = obj.get("kind")
+    if given != form.kind:
+        shown = given if isinstance(given, str) else ""
+        error = invalid("kind", given, f"must be {form.kind}")
+        raise Invalid.of(shown, form.group, name_of(obj), [error])
 
 
 def _api_error(error: PatchError) -> ApiError:

@@ -11,6 +11,7 @@ class Cause(enum.Enum):
     """Why a field is refused: the cause's reason on the wire, and how the sentence begins."""
 
     INVALID = ("FieldValueInvalid", "Invalid value")
+    TYPE_INVALID = ("FieldValueTypeInvalid", "Invalid value")
     REQUIRED = ("FieldValueRequired", "Required value")
     NOT_SUPPORTED = ("FieldValueNotSupported", "Unsupported value")
     DUPLICATE = ("FieldValueDuplicate", "Duplicate value")

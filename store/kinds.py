@@ -6,14 +6,19 @@ A kind that shows the objects of another one (events.k8s.io's Event is core's) n
 import base64
 import functools
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from verger.store.objects import Object
 from verger.store.rules import Rules, autoscalingv1, rules_for
 from verger.store.rules.events import from_core, to_core
+from verger.store.scales import Scaling, by_labels, by_selector
 from verger.store.schemas import Schemas, load
+
+if TYPE_CHECKING:
+    from verger.store.custom.kinds import CustomType
 
 
 class Form(NamedTuple):
@@ -24,6 +29,8 @@ class Form(NamedTuple):
     kind: str
     type_name: str
     """Its type in the schemas."""
+    custom: "CustomType | None" = None
+    """Its type, if it is not in the schemas but a client's own."""
 
     @property
     def api_version(self) -> str:
@@ -39,12 +46,15 @@ class Subresource(NamedTuple):
     version: str
     kind: str
     verbs: tuple[str, ...]
+    scaling: Scaling | None = None
+    """How it shows and writes its object, if it is a view of it and not the object itself."""
 
 
 class View(NamedTuple):
     """How a kind shows objects that are stored as another kind's."""
 
-    stored_as: "Kind"
+    stored_as: "Kind | None"
+    """None: the kind itself, which was stored otherwise than it is shown now."""
     to_stored: Callable[[Mapping[str, Any]], Object]
     from_stored: Callable[[Mapping[str, Any]], Object]
 
@@ -67,12 +77,14 @@ class Kind:
     subresources: Mapping[str, Subresource] = field(default_factory=dict)
     rules: Rules = field(default_factory=Rules)
     view: View | None = None
+    custom: "CustomType | None" = None
+    """What clients have said of its objects, if it is a kind of theirs."""
+    list_kind: str = ""
+    """The kind of a list of it."""
     api_version: str = field(init=False)
     """As it stands in objects: `v1`, `apps/v1`."""
     resource: str = field(init=False)
     """The plural, qualified by the group, as messages name it: `pods`, `roles.rbac.authorization.k8s.io`."""
-    list_kind: str = field(init=False)
-    """The kind of a list of it."""
     storage: "Kind" = field(init=False)
     """The kind as which its objects are stored."""
     _form: Form = field(init=False)
@@ -85,9 +97,10 @@ class Kind:
 
         derive("api_version", f"{self.group}/{self.version}" if self.group else self.version)
         derive("resource", f"{self.plural}.{self.group}" if self.group else self.plural)
-        derive("list_kind", f"{self.kind}List")
-        derive("_form", Form(self.group, self.version, self.kind, self.type_name))
-        derive("storage", self.view.stored_as if self.view else self)
+        derive("list_kind", self.list_kind or f"{self.kind}List")
+        form = Form(self.group, self.version, self.kind, self.type_name, self.custom)
+        derive("_form", form)
+        derive("storage", (self.view.stored_as if self.view else None) or self)
         derive("stored", "get" in self.verbs and "create" in self.verbs)
 
     def form(self, subresource: str = "") -> Form:
@@ -100,6 +113,11 @@ class Kind:
                 name = f"io.k8s.api.{package}.{version}.{part.kind}"
                 return Form(part.group, version, part.kind, name)
         return self._form
+
+    def scaling(self, subresource: str) -> Scaling | None:
+        """How a part of its objects is shown and written, if that is a Scale."""
+        part = self.subresources.get(subresource)
+        return part.scaling if part is not None else None
 
     @property
     def storage_version_hash(self) -> str:
@@ -123,6 +141,25 @@ _VIEWS: Final[Mapping[tuple[str, str, str], tuple[tuple[str, str, str], Any, Any
 """(group, version, plural) of a view -> that of the stored kind, and how objects go there and come back."""
 
 
+SCALE: Final = Kind(
+    group="autoscaling",
+    version="v1",
+    kind="Scale",
+    plural="scales",
+    singular="scale",
+    namespaced=True,
+    verbs=frozenset(("get", "update", "patch")),
+    type_name="io.k8s.api.autoscaling.v1.Scale",
+)
+"""The kind of what is shown of everything that can be scaled. It is a part of others only, with no path of its own."""
+
+
+def _scaling(row: Mapping[str, Any], subresource: Mapping[str, Any]) -> Scaling | None:
+    if subresource["name"] != "scale":
+        return None
+    return Scaling(row["group"], row["plural"], by_selector if row["group"] else by_labels)
+
+
 def _kind(row: Mapping[str, Any], view: View | None) -> Kind:
     return Kind(
         group=row["group"],
@@ -142,6 +179,7 @@ def _kind(row: Mapping[str, Any], view: View | None) -> Kind:
                 sub["kind"]["version"],
                 sub["kind"]["kind"],
                 tuple(sub["verbs"]),
+                _scaling(row, sub),
             )
             for sub in row.get("subresources", ())
         },
@@ -150,11 +188,28 @@ def _kind(row: Mapping[str, Any], view: View | None) -> Kind:
     )
 
 
+_PLAIN_VERSION: Final = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?").fullmatch
+
+
+def version_order(version: str) -> tuple[Any, ...]:
+    """Sorts versions as clients prefer them: v2, v1, v1beta2, v1beta1, v1alpha1, and the rest by the alphabet."""
+    found = _PLAIN_VERSION(version)
+    if found is None:
+        return (1, version)
+    stage = {None: 0, "beta": 1, "alpha": 2}[found[2]]
+    return (0, stage, -int(found[1]), -int(found[3] or 0))
+
+
+Heard = Callable[[Kind, bool], None]
+"""Hears of a kind, and whether it is served from now on or no more."""
+
+
 class Kinds:
     """The kinds that one plane serves. `version` grows with every change, so that documents made from them can be kept."""
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
         self.version = 0
+        self._listeners: list[Heard] = []
         self._by_resource: dict[tuple[str, str, str], Kind] = {}
         self._by_kind: dict[tuple[str, str, str], Kind] = {}
         self.groups_served: Mapping[str, list[str]] = {}
@@ -169,20 +224,36 @@ class Kinds:
         self._by_resource[kind.group, kind.version, kind.plural] = kind
         self._by_kind[kind.group, kind.version, kind.kind] = kind
         self._changed()
+        self._tell(kind, served=True)
 
     def remove(self, kind: Kind) -> None:
         """Stops serving a kind."""
         del self._by_resource[kind.group, kind.version, kind.plural]
         del self._by_kind[kind.group, kind.version, kind.kind]
         self._changed()
+        self._tell(kind, served=False)
+
+    def listen(self, heard: Heard) -> Callable[[], None]:
+        """Tells of every kind that comes or goes; returns what ends that."""
+        self._listeners.append(heard)
+        return lambda: self._listeners.remove(heard)
+
+    def _tell(self, kind: Kind, *, served: bool) -> None:
+        for heard in list(self._listeners):
+            heard(kind, served)
 
     def _changed(self) -> None:
         self.version += 1
         groups: dict[str, list[str]] = {}
-        for group, version, _ in self._by_resource:
+        own: set[str] = set()
+        for (group, version, _), kind in self._by_resource.items():
             versions = groups.setdefault(group, [])
             if version not in versions:
                 versions.append(version)
+            if kind.custom is not None:
+                own.add(group)
+        for group in own:
+            groups[group].sort(key=version_order)
         self.groups_served = groups
 
     def __iter__(self) -> Iterator[Kind]:

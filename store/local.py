@@ -53,8 +53,12 @@ class LocalClient:
 
     async def kinds(self) -> Sequence[Kind]:
         """The kinds of this plane, each once, in its preferred version."""
-        preferred = {group: versions[0] for group, versions in self._kinds.groups_served.items()}
-        return [kind for kind in self._kinds if kind.version == preferred[kind.group]]
+        found: dict[str, Kind] = {}
+        for group, versions in self._kinds.groups_served.items():
+            for version in versions:
+                for kind in self._kinds.in_version(group, version):
+                    found.setdefault(kind.resource, kind)
+        return list(found.values())
 
     async def get(self, kind: Kind, name: str, namespace: str = "") -> Mapping[str, Any]:
         """The newest version."""

@@ -110,3 +110,15 @@ def normal(text: str | int | float) -> str:
     ):
         return text
     return _render(*_parse(_stripped(text)))
+
+
+def added(left: str, right: str) -> str:
+    """The sum, in the format of the first amount unless that is nothing. Raises QuantityError."""
+    (value, form), (other, other_form) = _parse(left), _parse(right)
+    return _render(value + other, form if value else other_form)
+
+
+def subtracted(left: str, right: str) -> str:
+    """The difference, in the format of the first amount unless that is nothing. Raises QuantityError."""
+    (value, form), (other, other_form) = _parse(left), _parse(right)
+    return _render(value - other, form if value else other_form)

@@ -233,6 +233,29 @@ def selector_of(selector: Mapping[str, Any]) -> LabelSelector:
     return LabelSelector(tuple(requirements))
 
 
+def labels_text(labels: Mapping[str, str]) -> str:
+    """The selector of what has all these labels, as text."""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
+def selector_text(selector: Mapping[str, Any]) -> str:
+    """The selector that an object holds, as queries have it: in the order of its keys. Raises SelectorError."""
+    terms = sorted(selector_of(selector).requirements, key=lambda term: term.key)
+    return ",".join(map(_term_text, terms))
+
+
+def _term_text(term: Requirement) -> str:
+    match term.operator:
+        case "in" | "notin":
+            return f"{term.key} {term.operator} ({','.join(sorted(term.values))})"
+        case "exists":
+            return term.key
+        case "!":
+            return f"!{term.key}"
+        case operator:
+            return f"{term.key}{operator}{term.values[0]}"
+
+
 class FieldSelector(NamedTuple):
     """Equalities and inequalities of fields; all must hold."""
 

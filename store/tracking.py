@@ -21,6 +21,7 @@ from verger.store.shapes import DEDUCED, BuiltInShapes, Shape
 from verger.store.timestamps import format_time
 from verger.watch.clock import Clock
 
+_METADATA: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _STATUS: Final = FieldSet.named("status")
 _SPEC: Final = FieldSet.named("spec")
 
@@ -106,6 +107,8 @@ class Tracker:
         return obj
 
     def _shape(self, kind: Kind) -> Shape:
+        if kind.custom is not None:
+            return kind.custom.shape(self._shapes.of(_METADATA))
         if kind.type_name in self._schemas:
             return self._shapes.of(kind.type_name)
         return DEDUCED

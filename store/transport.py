@@ -21,6 +21,7 @@ from verger.store.credentials import ClientCertificate, Credential, KubeconfigEr
 from verger.store.errors import ApiError, ServiceUnavailable, TooManyRequests, from_status
 from verger.store.kubeconfig import Connection
 from verger.store.throttle import Deadline, TokenBucket
+from verger.store.traffic import Traffic
 from verger.watch.clock import Clock
 from yarl import URL
 
@@ -39,6 +40,8 @@ RETRY_AFTER_MAX: Final = 60.0
 _SHOWN_MAX: Final = 200
 JSON: Final = "application/json"
 _READS: Final = ("GET", "HEAD")
+_ERROR: Final = "<error>"
+"""What stands for the status code where there was no answer. upstream: client-go's metrics"""
 
 
 class NoAnswer(ServiceUnavailable):
@@ -86,8 +89,8 @@ class Transport:
         self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
         self._tls: tuple[ClientCertificate | None, ssl.SSLContext] | None = None
-        self.requests: dict[tuple[str, str], int] = {}
-        """(status code or <error>, method) -> how many. upstream: rest_client_requests_total"""
+        self.traffic = Traffic()
+        """What was sent."""
 
     @property
     def server(self) -> str:
@@ -134,6 +137,7 @@ class Transport:
             if not _may_repeat(request, error):
                 raise
             pause = _pause(error, 1)
+            self._repeat(request, error)
         # The library costs as much as half a request: it comes in when there is trouble.
         from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
 
@@ -147,6 +151,9 @@ class Transport:
             ),
             retry=retry_if_exception(
                 lambda error: isinstance(error, ApiError) and _may_repeat(request, error)
+            ),
+            before_sleep=lambda state: self._repeat(
+                request, state.outcome.exception() if state.outcome is not None else None
             ),
             reraise=True,
         )
@@ -168,10 +175,13 @@ class Transport:
             raise error_of(response.status, response.headers, body)
 
     async def _send_as(self, request: Request, credential: Credential) -> aiohttp.ClientResponse:
+        asked = self._clock.monotonic()
         if request.urgent:
             self._throttle.spend()
         else:
             await self._throttle.take()
+        started = self._clock.monotonic()
+        self.traffic.waited(request.method, started - asked)
         connection = self._connection
         headers = CIMultiDict(
             {
@@ -201,24 +211,29 @@ class Transport:
         limit = self._timeout
         if request.guard is not None:
             limit = min(limit, request.guard())
-        with Deadline(self._clock, limit):
-            response = await self._session.request(
-                request.method,
-                url,
-                headers=headers,
-                data=request.body or None,
-                # A redirect could lead the credentials elsewhere.
-                allow_redirects=False,
-                ssl=self._context(credential.certificate) if url.scheme == "https" else True,
-                server_hostname=connection.server_name or None,
-                proxy=connection.proxy or None,
-                middlewares=(_once,),
-            )
-        self._count(str(response.status), request.method)
+        code = _ERROR
+        try:
+            with Deadline(self._clock, limit):
+                response = await self._session.request(
+                    request.method,
+                    url,
+                    headers=headers,
+                    data=request.body or None,
+                    # A redirect could lead the credentials elsewhere.
+                    allow_redirects=False,
+                    ssl=self._context(credential.certificate) if url.scheme == "https" else True,
+                    server_hostname=connection.server_name or None,
+                    proxy=connection.proxy or None,
+                    middlewares=(_once,),
+                )
+            code = str(response.status)
+        finally:
+            self.traffic.answered(code, request.method, self._clock.monotonic() - started)
         return response
 
-    def _count(self, code: str, method: str) -> None:
-        self.requests[code, method] = self.requests.get((code, method), 0) + 1
+    def _repeat(self, request: Request, error: BaseException | None) -> None:
+        code = str(error.code) if isinstance(error, ApiError) else _ERROR
+        self.traffic.repeated(_ERROR if isinstance(error, NoAnswer) else code, request.method)
 
     def _context(self, certificate: ClientCertificate | None) -> ssl.SSLContext:
         """TLS with this client certificate. Raises KubeconfigError."""
@@ -228,7 +243,6 @@ class Transport:
         return self._tls[1]
 
     def _lost(self, request: Request, error: Exception) -> NoAnswer:
-        self._count("<error>", request.method)
         server = self._connection.server
         reached = not isinstance(
             error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError

@@ -22,7 +22,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
 ROOMS = ("watch", "store", "identity", "apiserver", "controllers", "embed", "cmd")
 """The root folders that are the sub-packages of `verger`."""
-BESIDE = ("tests", "bench")
+BESIDE = ("tests", "bench", "examples")
 """Folders with code that is not installed."""
 LINES_MAX = 600
 LONG = {"apiserver/protobuf.py": "one codec: reader, writer and the odd types share their tables"}
@@ -36,6 +36,8 @@ LAZY = (
     "tenacity",
     "verger.apiserver.openapi",
     "verger.apiserver.tables",
+    "verger.store.custom",
+    "cel_expr_python",
 )
 """Modules that a plane needs for some requests only."""
 

@@ -6,6 +6,7 @@ kind): a write costs by the readers that care, not by all.
 """
 
 import asyncio
+import itertools
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ class _TopicLog(Generic[V]):
     below the floor, so that trimming stays O(1).
     """
 
-    __slots__ = ("cursors", "dropped", "events", "floor", "start", "waiting")
+    __slots__ = ("cursors", "dropped", "events", "floor", "followers", "start", "waiting")
 
     def __init__(self) -> None:
         self.events: list[Event[V]] = []
@@ -41,6 +42,7 @@ class _TopicLog(Generic[V]):
         self.floor = 0
         self.dropped = 0
         self.cursors = 0
+        self.followers = 0
         self.waiting: set[Cursor[V]] = set()
 
     def position_after(self, revision: int) -> int:
@@ -92,8 +94,12 @@ class EventLog(Generic[V]):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether every reader has read all that interests it, and waits for more."""
-        return all(len(topic.waiting) == topic.cursors for topic in self._topics.values())
+        """Whether every reader that follows has read all that interests it, and waits for more."""
+        return all(len(topic.waiting) == topic.followers for topic in self._topics.values())
+
+    def last(self, count: int) -> list[Event[V]]:
+        """The newest events of all topics, at most `count` of them, in revision order."""
+        return [event for _, event in itertools.islice(reversed(self._all), count)][::-1]
 
     def append(self, event: Event[V]) -> None:
         """Adds the newest event and wakes the cursors of its topics. Its revision must be above all others."""
@@ -175,11 +181,14 @@ class EventLog(Generic[V]):
         *,
         after: int,
         interested: Callable[[Event[V]], bool] | None = None,
+        follows: bool = True,
     ) -> "Cursor[V]":
         """A reader of a topic's events above revision `after`. Raises Expired when some of them may be gone.
 
         A reader that says what it is interested in is not woken for anything else, and passes over it as it comes: a
         write costs it one look. It may still read events that do not interest it.
+
+        A reader that does not follow looks when it needs to know, and never waits; nor does anybody wait for it.
         """
         if after < self.compacted:
             raise Expired(after, self.compacted)
@@ -187,11 +196,12 @@ class EventLog(Generic[V]):
         log = self._topics.get(topic)
         if log is None:
             log = self._topics[topic] = _TopicLog()
-        return Cursor(self, topic, log, after, interested)
+        return Cursor(self, topic, log, after, interested, follows=follows)
 
-    def release(self, topic: Topic, log: _TopicLog[V]) -> None:
+    def release(self, topic: Topic, log: _TopicLog[V], *, follows: bool) -> None:
         """Called by a cursor that closes: a topic without events and without readers is forgotten."""
         log.cursors -= 1
+        log.followers -= follows
         if not log.events and not log.cursors and self._topics.get(topic) is log:
             del self._topics[topic]
 
@@ -199,7 +209,16 @@ class EventLog(Generic[V]):
 class Cursor(Generic[V]):
     """A position in one topic of a log. Close it when done, or the topic is never forgotten."""
 
-    __slots__ = ("_after", "_interested", "_log", "_position", "_topic", "_topic_log", "_waiter")
+    __slots__ = (
+        "_after",
+        "_follows",
+        "_interested",
+        "_log",
+        "_position",
+        "_topic",
+        "_topic_log",
+        "_waiter",
+    )
 
     def __init__(
         self,
@@ -208,6 +227,8 @@ class Cursor(Generic[V]):
         topic_log: _TopicLog[V],
         after: int,
         interested: Callable[[Event[V]], bool] | None,
+        *,
+        follows: bool,
     ) -> None:
         self._log: EventLog[V] | None = log
         self._topic = topic
@@ -217,6 +238,8 @@ class Cursor(Generic[V]):
         self._waiter: asyncio.Future[None] | None = None
         self._position = topic_log.position_after(after)
         topic_log.cursors += 1
+        self._follows = follows
+        topic_log.followers += follows
 
     @property
     def revision(self) -> int:
@@ -279,4 +302,4 @@ class Cursor(Generic[V]):
         if self._log is not None:
             log, self._log = self._log, None
             self._topic_log.waiting.discard(self)
-            log.release(self._topic, self._topic_log)
+            log.release(self._topic, self._topic_log, follows=self._follows)

@@ -12,6 +12,7 @@ from verger.store.rules.certificates import SigningRequestRules
 from verger.store.rules.claims import ClaimRules
 from verger.store.rules.configuration import ConfigMapRules, SecretRules
 from verger.store.rules.coordination import LeaseRules
+from verger.store.rules.definitions import DefinitionRules
 from verger.store.rules.endpoints import EndpointSliceRules, EndpointsRules
 from verger.store.rules.events import EventRules, NewEventRules
 from verger.store.rules.general import GENERAL_FACTS
@@ -48,6 +49,7 @@ _SPECIAL: Final[dict[tuple[str, str], Rules]] = {
     ("", "Secret"): SecretRules(),
     ("", "Service"): ServiceRules(),
     ("", "ServiceAccount"): ServiceAccountRules(),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): DefinitionRules(),
     ("apps", "ControllerRevision"): ControllerRevisionRules(),
     ("apps", "DaemonSet"): DaemonSetRules(),
     ("apps", "Deployment"): DeploymentRules(),

@@ -21,13 +21,6 @@ _FACTS: Final[dict[str, dict[str, dict[str, Any]]]] = {
         "ValidatingAdmissionPolicyBinding": _COUNTED,
         "ValidatingWebhookConfiguration": _COUNTED,
     },
-    "apiextensions.k8s.io": {
-        "CustomResourceDefinition": {
-            **_WITH_STATUS,
-            "unconditional_update": False,
-            "returns_deleted": True,
-        },
-    },
     "apiregistration.k8s.io": {
         "APIService": {
             "has_status": True,

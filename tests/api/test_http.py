@@ -52,8 +52,6 @@ def config_map(ask: Ask) -> Iterator[None]:
         pytest.param("application/yaml;q=0.1,application/json", "application/yaml", "ConfigMap",
                      id="the first one, whatever its weight"),
         pytest.param("text/html,application/xhtml+xml,*/*;q=0.8", JSON, "ConfigMap", id="a browser"),
-        pytest.param("application/vnd.kubernetes.protobuf,application/json", JSON, "ConfigMap",
-                     id="Go clients"),
         pytest.param(f"{TABLE},application/json", JSON, "Table", id="kubectl get"),
         pytest.param(TABLE.replace("v=v1", "v=v1beta1"), JSON, "Table", id="an old kubectl get"),
         pytest.param(PARTIAL, JSON, "PartialObjectMetadata", id="metadata"),

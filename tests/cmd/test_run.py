@@ -1,156 +1,33 @@
 """`verger run`: the controllers as a process of their own, beside a control plane that has none."""
 
 import asyncio
-import base64
 import json
 import re
 import signal
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, fields
+from collections.abc import AsyncIterator
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final
 
 import aiohttp
 import pytest
 from aiohttp import web
 from verger.cmd.run_settings import RunSettings
 from verger.cmd.settings import flag_of
-from verger.embed import ControlPlane
-from verger.identity.certificates import Authority
 from verger.store.errors import NotFound
-from verger.store.objects import name_of
-from verger.store.timestamps import format_micro
 
-from tests.cmd.conftest import COMMAND, DEADLINE, Run, environment_in
-from tests.cmd.relay import Relay, relaying
+from tests.cmd.beside import FAST, KEY, SHORT, Site, site_in
+from tests.cmd.conftest import DEADLINE, Run
 
-KEY: Final = "signing.key"
-SHORT: Final = (
-    "--leader-elect-lease-duration=2",
-    "--leader-elect-renew-deadline=1.6",
-    "--leader-elect-retry-period=0.25",
-)
-"""A lease that expires within the patience of a test."""
-FAST: Final = ("--kube-api-qps=0", f"--service-account-private-key-file={KEY}")
-
-
-@dataclass
-class Daemon:
-    """A `verger run` that runs."""
-
-    process: asyncio.subprocess.Process
-    lines: list[dict[str, Any]] = field(default_factory=list)
-
-    async def until(self, event: str) -> dict[str, Any]:
-        """Reads the log up to an event; fails when it ends before."""
-        assert self.process.stderr is not None
-        async with asyncio.timeout(DEADLINE):
-            while line := await self.process.stderr.readline():
-                entry: dict[str, Any] = json.loads(line)
-                self.lines.append(entry)
-                if entry["event"] == event:
-                    return entry
-        raise AssertionError(f"no {event!r} in {self.lines}")
-
-    def send(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        self.send(number)
-        assert self.process.stderr is not None
-        async with asyncio.timeout(DEADLINE):
-            async for line in self.process.stderr:
-                self.lines.append(json.loads(line))
-            return await self.process.wait()
-
-
-class Site:
-    """A control plane without controllers, and the daemons beside it."""
-
-    def __init__(self, plane: ControlPlane, folder: Path, stack: AsyncExitStack) -> None:
-        self.plane = plane
-        self.folder = folder
-        self._stack = stack
-
-    async def run(self, *arguments: str) -> Daemon:
-        process = await asyncio.create_subprocess_exec(
-            COMMAND,
-            "run",
-            f"--kubeconfig={self.plane.kubeconfig}",
-            *arguments,
-            env=environment_in(self.folder),
-            cwd=self.folder,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        self._stack.push_async_callback(process.wait)
-        self._stack.callback(lambda: process.returncode is None and process.kill())
-        return Daemon(process)
-
-    async def failed(self, *arguments: str) -> tuple[int, str]:
-        """Exit code and what is said by a daemon that does not start."""
-        daemon = await self.run(*arguments)
-        async with asyncio.timeout(DEADLINE):
-            _, said = await daemon.process.communicate()
-            return await daemon.process.wait(), said.decode()
-
-    async def relay(self) -> Relay:
-        return await self._stack.enter_async_context(relaying(self.plane.url))
-
-    async def namespace(self, name: str) -> None:
-        await self.plane.client.create(
-            self.plane.kinds.core("Namespace"), {"metadata": {"name": name}}
-        )
-
-    async def until(self, kind: str, namespace: str, is_so: Callable[[list[Any]], bool]) -> None:
-        """Waits until the objects of a kind are as they should be."""
-        client, row = self.plane.client, self.plane.kinds.core(kind)
-        async with asyncio.timeout(DEADLINE):
-            while not is_so(list((found := await client.list(row, namespace)).items)):
-                stream = await client.watch(row, namespace, after=found.revision)
-                await stream.read()
-                stream.close()
-
-    async def served(self, namespace: str) -> str:
-        """Waits until a namespace has all that it should have; returns its token."""
-        await self.until(
-            "ConfigMap", namespace, lambda maps: [name_of(m) for m in maps] == ["kube-root-ca.crt"]
-        )
-        await self.until(
-            "ServiceAccount", namespace, lambda found: bool(found and found[0].get("secrets"))
-        )
-        secrets = await self.plane.client.list(self.plane.kinds.core("Secret"), namespace)
-        (secret,) = secrets.items
-        return base64.b64decode(secret["data"]["token"]).decode()
-
-    async def lease(self, name: str = "verger") -> Mapping[str, Any]:
-        kind = self.plane.kinds.get("coordination.k8s.io", "v1", "Lease")
-        assert kind is not None
-        return (await self.plane.client.get(kind, name, "kube-system"))["spec"]
-
-    async def hold_lease(self, name: str, holder: str, renewed: float) -> None:
-        kind = self.plane.kinds.get("coordination.k8s.io", "v1", "Lease")
-        assert kind is not None
-        metadata = {"name": name, "namespace": "kube-system"}
-        spec = {
-            "holderIdentity": holder,
-            "leaseDurationSeconds": 15,
-            "renewTime": format_micro(renewed),
-        }
-        await self.plane.client.create(kind, {"metadata": metadata, "spec": spec})
+ALIVE = "WATCHDOG=1"
 
 
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    (tmp_path / KEY).write_bytes(Authority(time.time()).server(["any"]).key)
-    async with (
-        ControlPlane(controllers=(), private_key_file=tmp_path / KEY) as plane,
-        AsyncExitStack() as stack,
-    ):
-        yield Site(plane, tmp_path, stack)
+    async with site_in(tmp_path) as site:
+        yield site
 
 
 # Work
@@ -417,10 +294,33 @@ async def test_health_and_metrics(site: Site) -> None:
     assert "[+]serviceaccount-token-controller ok\n" in text
     _, text = await ask(port, "/metrics")
     assert 'leader_election_master_status{name="verger"} 1.0' in text
-    assert 'rest_client_requests_total{code="201"}' in text
+    assert 'leader_election_slowpath_total{name="verger"} 0.0' in text
+    host = site.plane.url.removeprefix("https://")
+    assert f'rest_client_requests_total{{code="201",host="{host}",method="POST"}}' in text
+    for name in ("request_duration", "rate_limiter_duration"):
+        assert f'rest_client_{name}_seconds_count{{host="{host}",verb="POST"}}' in text
     assert 'workqueue_adds_total{name="namespace-controller"}' in text
     assert (await ask(port, "/api"))[0] == 404
     assert await daemon.end() == 0
+
+
+async def test_systemd_is_told(site: Site) -> None:
+    """When the caches are full, while it lives, and when it ends."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(str(site.folder / "notify"))
+        heard.setblocking(False)
+        variables = {"NOTIFY_SOCKET": heard.getsockname(), "WATCHDOG_USEC": "100000"}
+        daemon = await site.run(*FAST, variables=variables)
+        said: list[str] = []
+        async with asyncio.timeout(DEADLINE):
+            while not any(text.startswith("READY=1\n") for text in said) or said[-1:] != [ALIVE]:
+                said.append((await loop.sock_recv(heard, 4096)).decode())
+        assert await daemon.end() == 0
+        async with asyncio.timeout(DEADLINE):
+            while not said[-1].startswith("STOPPING=1"):
+                said.append((await loop.sock_recv(heard, 4096)).decode())
+    assert said[-1] == "STOPPING=1\nSTATUS=stopping"
 
 
 # What is wrong

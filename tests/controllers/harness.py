@@ -55,7 +55,7 @@ ACCOUNT_PODS = "serviceaccount-finalizer-controller"
 ALL = (ACCOUNTS, TOKENS, NAMESPACES, ROOT_CA)
 RBAC = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 FEW = ("Namespace", "Event", "ConfigMap", "Secret", "ServiceAccount", "Pod", "Deployment")
-"""Kinds that are enough for most tests; a pass over a namespace takes two calls for each."""
+"""Kinds that are enough for most tests; a pass over a namespace takes a call or three for each."""
 _UID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 

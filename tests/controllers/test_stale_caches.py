@@ -56,10 +56,13 @@ async def test_own_writes_are_seen_by_the_next_decision() -> None:
 async def test_reference_that_the_cache_has_not_seen_is_not_written_again() -> None:
     """The Secret comes back before the account does: the controller knows what it has written, and writes nothing."""
     cluster = Cluster(TOKENS)
-    await cluster.create(namespace("one"), account(ACCOUNT))
-    async with cluster.unsettled():
+
+    async def fall_behind() -> None:
         cluster.informers.hold("ServiceAccount")
-        await cluster.clock.advance(1)
+
+    cluster.clients[TOKENS].taps.append(Meanwhile("create Secret", fall_behind))
+    await cluster.create(namespace("one"), account(ACCOUNT))
+    async with cluster:
         assert cluster.writes() == [
             "create Secret one/default-token-*",
             "update ServiceAccount one/default",

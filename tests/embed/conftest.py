@@ -5,9 +5,11 @@ import os
 import ssl
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import aiohttp
 import pytest
 from verger.embed import ControlPlane
 from verger.watch.event import Event
@@ -116,3 +118,44 @@ async def token_of(plane: ControlPlane, namespace: str) -> dict[str, str]:
                 objects = [event.object for event in events if isinstance(event, Event)]
         finally:
             stream.close()
+
+
+class Api:
+    """A client of a plane over HTTPS, who shows everything as it came."""
+
+    def __init__(self, plane: ControlPlane, session: aiohttp.ClientSession) -> None:
+        self._plane = plane
+        self._session = session
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._context.load_verify_locations(cadata=plane.ca.decode())
+
+    def asking(
+        self, method: str, path: str, body: Any = None, *, token: str | None = None, **more: str
+    ) -> Any:
+        """The request, to be used by `async with`."""
+        used = self._plane.token if token is None else token
+        headers = {"Authorization": f"Bearer {used}", "Content-Type": "application/json", **more}
+        return self._session.request(
+            method, self._plane.url + path, json=body, headers=headers, ssl=self._context
+        )
+
+    async def __call__(
+        self, method: str, path: str, body: Any = None, **more: str
+    ) -> tuple[int, Mapping[str, Any]]:
+        """The status and the body of the answer."""
+        async with self.asking(method, path, body, **more) as answer:
+            return answer.status, await answer.json()
+
+
+@pytest.fixture
+async def plane() -> AsyncIterator[ControlPlane]:
+    """A plane of the test's own, whose faults are the same in each run."""
+    async with ControlPlane(seed=1) as plane:
+        yield plane
+
+
+@pytest.fixture
+async def api(plane: ControlPlane) -> AsyncIterator[Api]:
+    """A client of that plane."""
+    async with aiohttp.ClientSession() as session:
+        yield Api(plane, session)

@@ -156,3 +156,11 @@ def test_plane_in_a_thread_that_cannot_start_says_why() -> None:
     with pytest.raises(Exception, match="nonsense"):
         plane.start()
     plane.stop()
+
+
+async def test_plane_settles_after_rights_were_looked_up(plane: ControlPlane) -> None:
+    """RBAC reads the history when it is asked, and waits for nothing: nobody has to wait for it."""
+    access = await plane.as_service_account("default")
+    assert (await ask(plane, "/api/v1/pods", access.headers))[0] == 403
+    await plane.namespace("team")
+    await plane.settle(within=5)

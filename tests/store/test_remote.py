@@ -181,7 +181,9 @@ async def test_server_that_is_not_there() -> None:
         await WRITES["POST"](server.client("test"))
     await server.close()
     assert len(clock.slept) == ATTEMPTS - 1
-    assert server.transport.requests == {("<error>", "POST"): ATTEMPTS}
+    traffic = server.transport.traffic
+    assert traffic.requests == {("<error>", "POST"): ATTEMPTS}
+    assert traffic.retries == {("<error>", "POST"): ATTEMPTS - 1}
 
 
 async def test_server_that_says_nothing() -> None:

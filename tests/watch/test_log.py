@@ -378,3 +378,16 @@ async def test_those_who_wait_for_revisions_are_told_each_in_turn(clock: FakeClo
     assert tasks[4].result()
     assert tasks[3].cancelled()
     assert (clock.next_timer(), log._awaited) == (None, [])
+
+
+def test_nobody_waits_for_a_reader_that_does_not_follow() -> None:
+    """It looks when it needs to know; a reader that follows is waited for until it waits itself, or is closed."""
+    log: EventLog[str] = EventLog(FakeClock())
+    looking = log.cursor("pods", after=0, follows=False)
+    assert log.is_quiet
+    following = log.cursor("pods", after=0)
+    assert not log.is_quiet
+    following.close()
+    assert log.is_quiet
+    looking.close()
+    assert log.is_quiet

@@ -1,0 +1,65 @@
+"""Answers in Kubernetes protobuf: objects, lists, and the events of a watch.
+
+An object is encoded once for all who read it, and kept with its row; lists and events are put together from that.
+
+upstream: apimachinery/pkg/runtime/serializer/protobuf
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from verger.apiserver.protobuf import Codec, delimited
+from verger.store.backend import Row
+from verger.store.kinds import Kind
+
+STREAM: Final = "application/vnd.kubernetes.protobuf;stream=watch"
+"""The media type of a watch."""
+_META: Final = "k8s.io.apimachinery.pkg.apis.meta"
+_LENGTH: Final = 4
+"""Bytes before each frame, big-endian."""
+
+
+class Messages:
+    """Writes answers of one Kubernetes version."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+
+    def _raw(self, kind: Kind, row: Row, obj: Mapping[str, Any]) -> bytes:
+        raw: bytes = row.view(("protobuf", kind), lambda _: self._codec.encode(kind.type_name, obj))
+        return raw
+
+    def row(self, kind: Kind, row: Row, obj: Mapping[str, Any]) -> bytes:
+        """The object of a row, which is `obj` as the kind shows it."""
+        return self._codec.seal(kind.api_version, kind.kind, self._raw(kind, row, obj))
+
+    def list(
+        self,
+        kind: Kind,
+        rows: Sequence[tuple[Row, Mapping[str, Any]]],
+        metadata: Mapping[str, Any],
+    ) -> bytes:
+        """A list. Of every list the metadata is field 1, and the items are field 2."""
+        head = self._codec.encode_message(f"{_META}.v1.ListMeta", metadata)
+        items = [delimited(2, self._raw(kind, row, obj)) for row, obj in rows]
+        raw = b"".join((delimited(1, head), *items))
+        return self._codec.seal(kind.api_version, kind.list_kind, raw)
+
+    def value(self, obj: Mapping[str, Any], type_name: str = "") -> bytes:
+        """Anything else that says what it is: a Status, a review, the metadata of objects; or an object of that type."""
+        api_version, kind = obj["apiVersion"], obj["kind"]
+        group, _, version = api_version.rpartition("/")
+        if type_name:
+            raw = self._codec.encode(type_name, obj)
+        elif kind == "Status" or group == "meta.k8s.io":
+            raw = self._codec.encode_message(f"{_META}.{version}.{kind}", obj)
+        else:
+            package = group.partition(".")[0]
+            raw = self._codec.encode(f"io.k8s.api.{package}.{version}.{kind}", obj)
+        return self._codec.seal(api_version, kind, raw)
+
+    @staticmethod
+    def event(type_: str, sealed: bytes) -> bytes:
+        """One event of a watch, which stands for itself: it has no envelope, only what it tells of has."""
+        event = delimited(1, type_.encode()) + delimited(2, delimited(1, sealed))
+        return len(event).to_bytes(_LENGTH, "big") + event

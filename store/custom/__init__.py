@@ -1,0 +1,1 @@
+"""Kinds that clients define. Nothing here is loaded before there is one."""
