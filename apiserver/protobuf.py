@@ -654,14 +654,7 @@ class Codec:
     @staticmethod
     def seal(api_version: str, kind: str, raw: bytes) -> bytes:
         """The envelope around an encoded message, byte for byte as Go writes it."""
-        type_meta = delimited(1, api_version.encode()) + delimited(2, kind.encode())
-        return (
-            MAGIC
-            + delimited(1, type_meta)
-            + delimited(2, raw)
-            + delimited(3, b"")
-            + delimited(4, b"")
-        )
+        return seal_field(api_version, kind, delimited(2, raw))
 
     def _message_name(self, type_name: str) -> str:
         message = self._schemas.type(type_name).message
@@ -798,6 +791,12 @@ def open_envelope(data: bytes) -> Envelope:
         content_encoding=found.get("contentEncoding", ""),
         content_type=found.get("contentType", ""),
     )
+
+
+def seal_field(api_version: str, kind: str, raw: bytes) -> bytes:
+    """The envelope around an encoded message that is its field 2 already."""
+    type_meta = delimited(1, api_version.encode()) + delimited(2, kind.encode())
+    return b"".join((MAGIC, delimited(1, type_meta), raw, delimited(3, b""), delimited(4, b"")))
 
 
 def delimited(number: int, body: bytes) -> bytes:

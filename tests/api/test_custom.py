@@ -398,8 +398,12 @@ def test_dependents_of_custom_objects_are_collected(group: Group) -> None:
 
 
 def test_a_namespace_goes_with_its_custom_objects(group: Group) -> None:
-    """The namespace controller asks anew what kinds there are."""
-    group.define(version("v2", storage=False), version())
+    """The namespace controller asks anew what kinds there are, those of versions that others are not served in too."""
+    body = group.body(version("v2"), names={"plural": "others", "kind": "Other"})
+    body["metadata"]["name"] = f"others.{group.name}"
+    assert group.ask("POST", DEFINITIONS, body).status == 201
+    eventually(lambda: group.ask("GET", f"/apis/{group.name}/v2").status == 200 or None)
+    group.define()
     name = group.name.partition(".")[0]
     assert group.ask("POST", "/api/v1/namespaces", {"metadata": {"name": name}}).status == 201
     path = f"/apis/{group.name}/v1/namespaces/{name}/widgets"

@@ -1,8 +1,10 @@
 """store/custom/definitions.py and structural.py: which definitions are refused, and in what words."""
 
+import sys
 from typing import Any
 
 import pytest
+from verger.store.custom import rules
 from verger.store.custom.definitions import set_defaults, validate, validate_update, warnings
 from verger.store.custom.structural import check_schema
 
@@ -154,3 +156,18 @@ def test_what_is_not_done_is_said() -> None:
         "spec.conversion.webhook",
         "spec.versions[0].schema.openAPIV3Schema.x-kubernetes-validations[0]:",
     ]
+
+
+def test_without_the_library_the_definition_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rules that nobody can evaluate are kept, and nobody is left to believe that they hold."""
+    obj = definition({"type": "object", "x-kubernetes-validations": [{"rule": "self == 1"}]})
+    monkeypatch.setitem(sys.modules, "cel_expr_python", None)
+    rules._environment.cache_clear()
+    try:
+        assert (said(obj), rules.available()) == ([], False)
+        [warning] = warnings(obj)
+    finally:
+        rules._environment.cache_clear()
+    assert 'pip install "verger[cel]"' in warning
