@@ -5,10 +5,10 @@ An object is encoded once for all who read it, and kept with its row; lists and 
 upstream: apimachinery/pkg/runtime/serializer/protobuf
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from verger.apiserver.protobuf import Codec, delimited
+from verger.apiserver.protobuf import Codec, delimited, seal_field
 from verger.store.backend import Row
 from verger.store.kinds import Kind
 
@@ -19,29 +19,35 @@ _LENGTH: Final = 4
 """Bytes before each frame, big-endian."""
 
 
+Shown = Callable[[Kind, Row], Mapping[str, Any]]
+"""The object of a row as a kind shows it."""
+
+
 class Messages:
     """Writes answers of one Kubernetes version."""
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
 
-    def _raw(self, kind: Kind, row: Row, obj: Mapping[str, Any]) -> bytes:
-        raw: bytes = row.view(("protobuf", kind), lambda _: self._codec.encode(kind.type_name, obj))
-        return raw
+    def _field(self, kind: Kind, row: Row, shown: Shown) -> bytes:
+        """The object as field 2: that is what it is both in an envelope and in a list."""
+        key, views = ("protobuf", kind), row.views
+        found: bytes | None = views.get(key) if views is not None else None
+        if found is None:
+            found = delimited(2, self._codec.encode(kind.type_name, shown(kind, row)))
+            row.view(key, lambda _: found)
+        return found
 
-    def row(self, kind: Kind, row: Row, obj: Mapping[str, Any]) -> bytes:
-        """The object of a row, which is `obj` as the kind shows it."""
-        return self._codec.seal(kind.api_version, kind.kind, self._raw(kind, row, obj))
+    def row(self, kind: Kind, row: Row, shown: Shown) -> bytes:
+        """The object of a row."""
+        return seal_field(kind.api_version, kind.kind, self._field(kind, row, shown))
 
     def list(
-        self,
-        kind: Kind,
-        rows: Sequence[tuple[Row, Mapping[str, Any]]],
-        metadata: Mapping[str, Any],
+        self, kind: Kind, rows: Sequence[Row], metadata: Mapping[str, Any], shown: Shown
     ) -> bytes:
         """A list. Of every list the metadata is field 1, and the items are field 2."""
         head = self._codec.encode_message(f"{_META}.v1.ListMeta", metadata)
-        items = [delimited(2, self._raw(kind, row, obj)) for row, obj in rows]
+        items = [self._field(kind, row, shown) for row in rows]
         raw = b"".join((delimited(1, head), *items))
         return self._codec.seal(kind.api_version, kind.list_kind, raw)
 

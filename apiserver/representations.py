@@ -111,10 +111,9 @@ class Writer:
             case "":
                 if self._plain():
                     return json_of(kind, row) + b"\n"
-                obj = object_of(kind, row)
                 if self.messages is not None:
-                    return self.messages.row(kind, row, obj)
-                return self.value(obj)
+                    return self.messages.row(kind, row, object_of)
+                return self.value(object_of(kind, row))
             case "Table":
                 check_include(self.include)
                 revision = {"resourceVersion": str(row.revision)} if row.revision else {}
@@ -142,8 +141,7 @@ class Writer:
                 if self._plain():
                     return _join(kind, found.rows, metadata)
                 if self.messages is not None:
-                    rows = [(row, object_of(kind, row)) for row in found.rows]
-                    return self.messages.list(kind, rows, metadata)
+                    return self.messages.list(kind, found.rows, metadata, object_of)
                 return self.value(_list_object(kind, found.rows, metadata))
             case "Table":
                 check_include(self.include)

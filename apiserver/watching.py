@@ -123,7 +123,7 @@ class Encoder:
         kind = self._kind
 
         def make(row: Row) -> bytes:
-            sealed = messages.row(kind, row, object_of(kind, row))
+            sealed = messages.row(kind, row, object_of)
             return messages.event(type_.value, sealed)
 
         frame: bytes = row.view(("protobuf", type_, kind), make)
