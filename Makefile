@@ -15,6 +15,7 @@ $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -e '.[dev,clients]'
 	@$(BIN)/python -m compileall -q watch store identity apiserver controllers embed cmd
+	@$(BIN)/python -c 'import verger.cmd.main, verger.embed.plane'  # compiles what a start needs of the libraries
 	@touch $@
 
 serve: $(VENV)/.installed
