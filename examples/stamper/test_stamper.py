@@ -117,7 +117,8 @@ class Careless(Stamper):
 async def somebody_else_writes(plane: ControlPlane, program: type[Stamper]) -> str:
     """Changes the data while the stamper's write is on its way, and returns what became of it."""
     await configmap(plane, "a", k="old")
-    on_its_way = plane.faults.latency(0.05, verb="update", user=ROBOT, times=1)
+    # Long enough that the change gets in between on any machine.
+    on_its_way = plane.faults.latency(0.5, verb="update", user=ROBOT, times=1)
     async with running(plane, program):
         async with asyncio.timeout(10):
             while not on_its_way.hits:
