@@ -4,7 +4,7 @@ A handler reads what the client sent, asks the registry, and writes what came of
 filters turn them into Statuses.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
@@ -162,6 +162,8 @@ class Handlers:
         self._clock = clock
         self.watches: dict[Watch, Exchange] = {}
         """Those that are open, and who asked for them."""
+        self.on_watch: Callable[[Watch, Exchange], None] | None = None
+        """Told of each watch before it sends anything."""
         self._stopping = False
 
     @property
@@ -260,6 +262,8 @@ class Handlers:
             bookmarks=options.bookmarks,
         )
         self.watches[watch] = exchange
+        if self.on_watch is not None:
+            self.on_watch(watch, exchange)
         if self._stopping:
             watch.stop()
         try:

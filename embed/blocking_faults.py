@@ -64,11 +64,11 @@ class BlockingFaults:
         return int(self._there(lambda: self._faults.cut_watches(**scope)))
 
     def freeze_watches(self, **scope: Unpack[Scope]) -> int:
-        """Holds back what watches that are open now would send; returns how many."""
+        """Holds back what watches would send, those that are open and those to come; returns how many are open."""
         return int(self._there(lambda: self._faults.freeze_watches(**scope)))
 
     def thaw_watches(self, **scope: Unpack[Scope]) -> int:
-        """Lets frozen watches send everything that was held back; returns how many watches were looked at."""
+        """Lets watches send everything that was held back; returns how many watches were looked at."""
         return int(self._there(lambda: self._faults.thaw_watches(**scope)))
 
     def expire_history(self, **scope: Unpack[Scope]) -> int:

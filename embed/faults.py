@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar, Unpack
 
 from verger.apiserver.calls import Call
-from verger.apiserver.handlers import Handlers
+from verger.apiserver.handlers import Exchange, Handlers
 from verger.apiserver.watching import Watch
 from verger.controllers.manager import Manager
 from verger.embed.scope import Scope, Wanted
@@ -106,6 +106,8 @@ class Faults:
         self._faults: tuple[Fault, ...] = ()
         self._made = 0
         self._delayed: set[asyncio.Future[None]] = set()
+        self._stills: list[tuple[Wanted, bool]] = []
+        """Which watches are frozen (True) and thawed, in the order in which it was said: the last word counts."""
         self._handlers: Handlers | None = None
         self._manager: Manager | None = None
         self._backend: Backend | None = None
@@ -113,6 +115,7 @@ class Faults:
     def attach(self, handlers: Handlers, manager: Manager, backend: Backend) -> None:
         """Called by the plane with what it is made of, each time it starts."""
         self._handlers, self._manager, self._backend = handlers, manager, backend
+        handlers.on_watch = self._opened
 
     @property
     def seed(self) -> int:
@@ -234,18 +237,28 @@ class Faults:
         return len(watches)
 
     def freeze_watches(self, **scope: Unpack[Scope]) -> int:
-        """Holds back what watches that are open now would send; returns how many. A new watch is not frozen."""
+        """Holds back what watches would send, those that are open and those to come; returns how many are open."""
         watches = self._watches(scope)
+        self._stills.append((Wanted.of(scope), True))
         for watch in watches:
             watch.freeze()
         return len(watches)
 
     def thaw_watches(self, **scope: Unpack[Scope]) -> int:
-        """Lets frozen watches send everything that was held back; returns how many watches were looked at."""
+        """Lets watches send everything that was held back; returns how many watches were looked at."""
         watches = self._watches(scope)
+        if not scope:
+            self._stills.clear()
+        elif self._stills:
+            self._stills.append((Wanted.of(scope), False))
         for watch in watches:
             watch.thaw()
         return len(watches)
+
+    def _opened(self, watch: Watch, exchange: Exchange) -> None:
+        call = _watching(exchange)
+        if next((frozen for wanted, frozen in reversed(self._stills) if wanted.holds(call)), False):
+            watch.freeze()
 
     def expire_history(self, **scope: Unpack[Scope]) -> int:
         """Forgets all old revisions, and ends the watches of a scope with 410 Gone; returns how many.
@@ -261,23 +274,8 @@ class Faults:
 
     def _watches(self, scope: Scope) -> list[Watch]:
         wanted = Wanted.of(scope)
-        found = []
-        for watch, exchange in _given(self._handlers).watches.items():
-            kind, about = exchange.resource.kind, exchange.resource
-            call = Call(
-                0.0,
-                "watch",
-                "",
-                exchange.user,
-                kind.group,
-                kind.version,
-                kind.plural,
-                namespace=about.namespace,
-                name=about.name,
-            )
-            if wanted.holds(call):
-                found.append(watch)
-        return found
+        watches = _given(self._handlers).watches
+        return [watch for watch, exchange in watches.items() if wanted.holds(_watching(exchange))]
 
     # What strikes controllers and clocks
 
@@ -297,6 +295,21 @@ class Faults:
     def jump(self, seconds: float) -> None:
         """Puts the time of day forward, or back: tokens expire or are not valid yet. Timers and durations go on."""
         self._clock.shift += seconds
+
+
+def _watching(exchange: Exchange) -> Call:
+    kind, about = exchange.resource.kind, exchange.resource
+    return Call(
+        0.0,
+        "watch",
+        "",
+        exchange.user,
+        kind.group,
+        kind.version,
+        kind.plural,
+        namespace=about.namespace,
+        name=about.name,
+    )
 
 
 def _given(part: T | None) -> T:

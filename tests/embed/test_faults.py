@@ -175,13 +175,36 @@ async def test_frozen_watch_says_nothing_and_forgets_nothing(plane: ControlPlane
         watching = Watching(answer)
         assert (await watching.next())["object"]["metadata"]["name"] == "kube-root-ca.crt"
         assert plane.faults.freeze_watches(resource="configmaps") == 1
+        heard = answer.content.total_bytes
         for name in ("a", "b"):
             await make(plane, name)
             await plane.settle()
+        assert answer.content.total_bytes == heard
         assert plane.faults.thaw_watches() == 1
         await make(plane, "c")
         names = [(await watching.next())["object"]["metadata"]["name"] for _ in range(3)]
         assert names == ["a", "b", "c"]
+
+
+async def test_watch_that_opens_in_a_freeze_is_frozen_too(plane: ControlPlane, api: Any) -> None:
+    """A client that comes back is no wiser; it gets everything at the thaw, which another scope may have earlier."""
+    assert plane.faults.freeze_watches(resource=("configmaps", "secrets")) == 0
+    plane.faults.thaw_watches(resource="secrets")
+    async with (
+        api.asking("GET", f"{CONFIGMAPS}?watch=1&resourceVersion=0") as configmaps,
+        api.asking("GET", "/api/v1/namespaces/default/secrets?watch=1") as secrets,
+    ):
+        assert (await Watching(secrets).next())["type"] == "ADDED"
+        await make(plane, "a")
+        await plane.settle()
+        assert configmaps.content.total_bytes == 0
+        assert plane.faults.thaw_watches(resource="configmaps") == 1
+        watching = Watching(configmaps)
+        names = [(await watching.next())["object"]["metadata"]["name"] for _ in range(2)]
+        assert names == ["kube-root-ca.crt", "a"]
+    plane.reset()
+    async with api.asking("GET", f"{CONFIGMAPS}?watch=1&resourceVersion=0") as again:
+        assert (await Watching(again).next())["type"] == "ADDED"
 
 
 async def test_expired_history_is_gone_for_everybody(plane: ControlPlane, api: Any) -> None:
