@@ -6,7 +6,8 @@ upstream: k8s.io/component-base/metrics/prometheus/restclient
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from verger.store.traffic import BUCKETS, Durations, Traffic
+from verger.store.traffic import Traffic
+from verger.watch.histogram import Histogram
 from yarl import URL
 
 if TYPE_CHECKING:
@@ -52,14 +53,10 @@ def families_of(traffic: Traffic, server: str) -> "Callable[[], Iterator[Metric]
     return read
 
 
-def _histogram(name: str, help_: str, by_verb: Mapping[str, Durations], host: str) -> "Metric":
+def _histogram(name: str, help_: str, by_verb: Mapping[str, Histogram], host: str) -> "Metric":
     from prometheus_client.core import HistogramMetricFamily
 
     family = HistogramMetricFamily(name, help_, labels=("host", "verb"))
     for verb, durations in by_verb.items():
-        buckets, total = [], 0
-        for bound, count in zip((*map(str, BUCKETS), "+Inf"), durations.counts, strict=True):
-            total += count
-            buckets.append((bound, float(total)))
-        family.add_metric((host, verb), buckets, durations.seconds)
+        family.add_metric((host, verb), list(durations.buckets()), durations.total)
     return family

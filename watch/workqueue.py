@@ -10,15 +10,19 @@ import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
-from typing import Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from verger.watch.clock import Clock, Timer, complete
+from verger.watch.histogram import Histogram
 
 K = TypeVar("K", bound=Hashable)
 
 BACKOFF_FIRST = 0.005
 BACKOFF_CAP = 1000.0
 """Seconds between the tries of one key: 5 ms doubling. upstream: DefaultControllerRateLimiter, per item."""
+
+SECONDS: Final = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0)
+"""Buckets of the times that keys wait and are worked on. upstream: workqueue metrics"""
 
 
 class QueueShutDown(Exception):
@@ -37,6 +41,62 @@ class QueueStatistics(NamedTuple):
     """Keys whose last try failed."""
     adds: int
     retries: int
+    unfinished: float = 0.0
+    """Seconds for which the keys in work have been so, together."""
+    longest: float = 0.0
+    """Seconds for which one of them has."""
+
+
+class QueueView(NamedTuple, Generic[K]):
+    """Some keys of a queue at one moment, those first that matter most."""
+
+    queued: list[K]
+    working: list[tuple[K, float]]
+    """With the seconds for which it has been worked on."""
+    delayed: list[tuple[K, float]]
+    """With the seconds until its time has come."""
+    failing: list[tuple[K, int]]
+    """With the number of failures in a row."""
+
+
+class _Times(Generic[K]):
+    """Since when keys wait and are worked on, and how long that took with those that are done."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._now = clock.monotonic
+        self._added: dict[K, float] = {}
+        self.began: dict[K, float] = {}
+        self.waited = Histogram(SECONDS)
+        self.worked = Histogram(SECONDS)
+
+    def added(self, key: K) -> None:
+        self._added[key] = self._now()
+
+    def taken(self, key: K) -> None:
+        now = self.began[key] = self._now()
+        self.waited.add(now - self._added.pop(key))
+
+    def done(self, key: K) -> None:
+        began = self.began.pop(key, None)
+        if began is not None:
+            self.worked.add(self._now() - began)
+
+    def working(self) -> list[tuple[K, float]]:
+        """The keys in work, with their seconds, longest first."""
+        now = self._now()
+        return sorted(
+            ((key, now - began) for key, began in self.began.items()), key=lambda pair: -pair[1]
+        )
+
+
+class Backlog(NamedTuple, Generic[K]):
+    """Which keys a queue holds at one moment, of each sort some of them."""
+
+    queued: list[K]
+    """In the order in which they will be worked on."""
+    processing: list[K]
+    delayed: list[tuple[K, float, int]]
+    """Keys that wait for their time: seconds that are left, and how often they have failed; the next one first."""
 
 
 class WorkQueue(Generic[K]):
@@ -66,12 +126,24 @@ class WorkQueue(Generic[K]):
         self._shut_down = False
         self._adds = 0
         self._retries = 0
+        self._times: _Times[K] = _Times(clock)
+
+    @property
+    def waited(self) -> Histogram:
+        """The seconds that keys have waited for a worker."""
+        return self._times.waited
+
+    @property
+    def worked(self) -> Histogram:
+        """The seconds that workers took."""
+        return self._times.worked
 
     def add(self, key: K) -> None:
         """Says that the key needs work."""
         if key in self._dirty or self._shut_down:
             return
         self._adds += 1
+        self._times.added(key)
         self._dirty.add(key)
         if key not in self._processing:
             self._queue.append(key)
@@ -129,11 +201,13 @@ class WorkQueue(Generic[K]):
         key = self._queue.popleft()
         self._processing.add(key)
         self._dirty.discard(key)
+        self._times.taken(key)
         return key
 
     def done(self, key: K) -> None:
         """Ends the work on a key that `get` returned."""
         self._processing.discard(key)
+        self._times.done(key)
         if key in self._dirty:
             self._queue.append(key)
             self._wake_one()
@@ -176,6 +250,7 @@ class WorkQueue(Generic[K]):
 
     def statistics(self) -> QueueStatistics:
         """The queue at this moment."""
+        working = [seconds for _, seconds in self._times.working()]
         return QueueStatistics(
             depth=len(self._queue),
             processing=len(self._processing),
@@ -183,11 +258,34 @@ class WorkQueue(Generic[K]):
             failing=len(self._failures),
             adds=self._adds,
             retries=self._retries,
+            unfinished=sum(working),
+            longest=max(working, default=0.0),
+        )
+
+    def view(self, limit: int) -> QueueView[K]:
+        """What is in it at this moment, at most `limit` keys of each sort."""
+        now = self._clock.monotonic()
+        delayed = heapq.nsmallest(limit, self._due.items(), key=lambda item: item[1])
+        return QueueView(
+            list(itertools.islice(self._queue, limit)),
+            self._times.working()[:limit],
+            [(key, max(due - now, 0.0)) for key, due in delayed],
+            heapq.nlargest(limit, self._failures.items(), key=lambda item: item[1]),
         )
 
     def processing(self) -> list[K]:
         """The keys that are being worked on."""
         return list(self._processing)
+
+    def backlog(self, limit: int) -> Backlog[K]:
+        """The keys at this moment, at most `limit` of each sort."""
+        now = self._clock.monotonic()
+        due = heapq.nsmallest(limit, self._due.items(), key=lambda item: item[1])
+        return Backlog(
+            list(itertools.islice(self._queue, limit)),
+            list(itertools.islice(self._processing, limit)),
+            [(key, max(0.0, at - now), self.failures(key)) for key, at in due],
+        )
 
     def _wake_one(self) -> None:
         while self._waiters:

@@ -473,3 +473,39 @@ async def test_statistics_show_the_queue_at_this_moment(queue: WorkQueue[str]) -
     assert sorted(queue.processing()) == ["a", "b"]
     queue.done("a")
     assert queue.statistics().depth == 2
+
+
+async def test_view_shows_what_matters_most(queue: WorkQueue[str], clock: FakeClock) -> None:
+    """The first in line, the longest in work, the next in time, the most often failed: no more of each than asked for."""
+    for key in "abcdefg":
+        queue.add(key)
+    for later in (1.0, 2.0):
+        await take(queue)
+        await clock.advance(later)
+    for key, delay in (("x", 30.0), ("y", 10.0), ("z", 20.0)):
+        queue.add_after(key, delay)
+    for key in "mnno":
+        queue.add_backoff(key)
+    await clock.advance(1.0)
+    view = queue.view(2)
+    assert view.queued == ["c", "d"]
+    assert view.working == [("a", 4.0), ("b", 3.0)]
+    assert view.delayed == [("y", 9.0), ("z", 19.0)]
+    assert view.failing == [("n", 2), ("m", 1)]
+    statistics = queue.statistics()
+    assert (statistics.unfinished, statistics.longest) == (7.0, 4.0)
+
+
+async def test_times_of_waiting_and_work_are_kept(queue: WorkQueue[str], clock: FakeClock) -> None:
+    """From when a key was added until a worker took it, and from then until it was done; nothing else is kept of it."""
+    queue.add("a")
+    await clock.advance(2.0)
+    key = await take(queue)
+    queue.add(key)  # once more, while it is worked on
+    await clock.advance(0.5)
+    queue.done(key)
+    await take(queue)
+    assert (queue.waited.total, sum(queue.waited.counts)) == (2.5, 2)
+    assert (queue.worked.total, sum(queue.worked.counts)) == (0.5, 1)
+    assert list(queue.worked.buckets())[-3:] == [("1.0", 1.0), ("10.0", 1.0), ("+Inf", 1.0)]
+    assert queue.statistics().longest == 0.0

@@ -227,7 +227,7 @@ class World:
         """Everything that can make a difference to what comes next: two worlds that agree in it behave alike."""
         now = self.clock.monotonic()
         attributes = {name.lstrip("_"): value for name, value in vars(self.queue).items()}
-        for irrelevant in ("clock", "order", "adds", "retries"):
+        for irrelevant in ("clock", "order", "adds", "retries", "times"):
             del attributes[irrelevant]
         timer_at = attributes.pop("timer_at") - now
         attributes["timer"] = None if attributes["timer"] is None else timer_at
