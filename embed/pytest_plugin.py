@@ -4,6 +4,7 @@ test that asks for one.
 verger              a plane as it is right after its start; one server serves all tests of a worker, each begins afresh
 verger_plane        a plane of the test's own, set up by @pytest.mark.verger(...) with the names of PlaneOptions
 verger_kubeconfig   the administrator's kubeconfig of `verger`; KUBECONFIG names it, and nothing leads to another cluster
+verger_login        a function: from now on KUBECONFIG names the kubeconfig that it is given, as of an account
 
 The planes run in threads of their own, so that the fixtures serve plain tests and those of any event loop. A test that
 fails and has a plane among its fixtures, one of these or its own, shows what happened there last.
@@ -11,11 +12,12 @@ fails and has a plane among its fixtures, one of these or its own, shows what ha
 
 import os
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from verger.embed.ambient import IN_CLUSTER, point
 
 if TYPE_CHECKING:
     from verger.embed.blocking import BlockingPlane
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
 _USERS = "VERGER_GUARDED_KUBECONFIG"
 """Where the guard remembers what KUBECONFIG was."""
-_IN_CLUSTER = ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -63,7 +64,7 @@ class _Guarding:
         self._sealed = pytest.MonkeyPatch()
         self._sealed.setenv(_USERS, users)
         self._sealed.setenv("KUBECONFIG", os.devnull)
-        for name in _IN_CLUSTER:
+        for name in IN_CLUSTER:
             self._sealed.delenv(name, raising=False)
 
     def pytest_unconfigure(self) -> None:
@@ -155,9 +156,13 @@ def verger_plane(request: pytest.FixtureRequest) -> "Iterator[BlockingPlane]":
 
 
 @pytest.fixture
-def verger_kubeconfig(verger: "BlockingPlane", monkeypatch: pytest.MonkeyPatch) -> Path:
+def verger_login(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Makes a kubeconfig the only one that clients find until the test ends."""
+    return lambda kubeconfig: point(monkeypatch, kubeconfig)
+
+
+@pytest.fixture
+def verger_kubeconfig(verger: "BlockingPlane", verger_login: Callable[[Path], None]) -> Path:
     """The administrator's kubeconfig, which is the only one that clients find while the test runs."""
-    for name in _IN_CLUSTER:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("KUBECONFIG", str(verger.kubeconfig))
+    verger_login(verger.kubeconfig)
     return verger.kubeconfig

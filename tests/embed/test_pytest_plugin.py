@@ -71,10 +71,15 @@ def test_nothing_leads_to_another_cluster(
             assert os.environ["KUBECONFIG"] == str(verger_kubeconfig)
             assert "KUBERNETES_SERVICE_HOST" not in os.environ
 
+        def test_as_somebody(verger, verger_kubeconfig, verger_login):
+            robot = verger.as_service_account("default")
+            verger_login(robot.kubeconfig)
+            assert os.environ["KUBECONFIG"] == str(robot.kubeconfig) != str(verger_kubeconfig)
+
         def test_as_before():
             assert os.environ["KUBECONFIG"] == "/somewhere/else"
         """,
-        passed=2,
+        passed=3,
     )
 
 
