@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from verger.controllers.reconcile import DONE, Enqueue, Object, Result, Subscriber
 from verger.identity.policy import GROUP_VERSION
 from verger.store.client import Client
-from verger.store.errors import Conflict, NotFound
+from verger.store.errors import NotFound
 from verger.store.kinds import Kind, Kinds
 from verger.store.objects import is_terminating, labels_of, name_of
 from verger.store.selectors import SelectorError, selector_of
@@ -97,7 +97,7 @@ class Aggregation:
             return DONE
         try:
             await self.client.update(self._kind, {**role, "rules": rules})
-        except (NotFound, Conflict):
-            return DONE  # it has changed: that change has its own key
+        except NotFound:
+            return DONE
         self.log.debug("aggregated", role=key, rules=len(rules))
         return DONE

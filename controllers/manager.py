@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from verger.controllers.reconcile import Informers, Reconciler
 from verger.controllers.runner import Runner
+from verger.controllers.trace import Trace
 from verger.store.client import Client
 from verger.store.kinds import Kind
 from verger.watch.clock import Clock
-from verger.watch.workqueue import QueueStatistics
+from verger.watch.workqueue import Backlog, QueueStatistics
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -42,11 +43,13 @@ class Manager:
         client: Client,
         clock: Clock,
         log: "FilteringBoundLogger",
+        trace: Trace | None = None,
     ) -> None:
+        """With a trace it is written down what each piece of work was done for."""
         self._log = log
         self._informers = Informers(client, clock, self._informer_failed)
         self._runners: dict[str, Runner[Hashable]] = {
-            reconciler.name: Runner(reconciler, self._informers, clock, log)
+            reconciler.name: Runner(reconciler, self._informers, clock, log, trace)
             for reconciler in reconcilers
         }
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -90,6 +93,18 @@ class Manager:
             for name, runner in self._runners.items()
             if (statistics := runner.statistics()) is not None
         }
+
+    def backlog(self, name: str, limit: int = 8) -> Backlog[Hashable]:
+        """Which keys a controller has to do, of each sort at most `limit`. Raises UnknownController."""
+        return self._runner(name).backlog(limit)
+
+    def detach(self, name: str) -> None:
+        """Lets a controller hear and see nothing new until `attach`, whatever else runs. Raises UnknownController."""
+        self._runner(name).detach()
+
+    def attach(self, name: str) -> None:
+        """Lets a controller see the world again: it hears of what is different. Raises UnknownController."""
+        self._runner(name).attach()
 
     async def settled(self, names: Sequence[str]) -> None:
         """Waits until these controllers have seen the world and have done what it asked for."""

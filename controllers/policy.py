@@ -19,7 +19,7 @@ from verger.identity.policy import (
     mended,
 )
 from verger.store.client import Client
-from verger.store.errors import AlreadyExists, Conflict, NotFound
+from verger.store.errors import AlreadyExists, NotFound
 from verger.store.kinds import Kind, Kinds
 from verger.store.objects import key_of, split_key, uid_of
 from verger.watch.cache import Cache, Change
@@ -101,8 +101,8 @@ class BootstrapPolicy:
         if not is_protected(live) and is_of_another_role(default, live):
             try:
                 await self.client.delete(kind, key.name, key.namespace, uid=uid_of(live))
-            except (NotFound, Conflict):
-                return DONE  # its change has its own key
+            except NotFound:
+                return DONE  # its end has its own key
             await self._create(kind, key)
             return DONE
         better = mended(default, live)
@@ -110,7 +110,7 @@ class BootstrapPolicy:
             return DONE
         try:
             await self.client.update(kind, better)
-        except (NotFound, Conflict):
+        except NotFound:
             return DONE
         self.log.info("mended", kind=key.kind, namespace=key.namespace, name=key.name)
         return DONE

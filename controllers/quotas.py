@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from verger.controllers.reconcile import DONE, Enqueue, Object, Result, Subscriber
 from verger.store.client import Client
-from verger.store.errors import Conflict, NotFound
+from verger.store.errors import NotFound
 from verger.store.kinds import Kind, Kinds
 from verger.store.objects import is_terminating, name_of, namespace_of, thaw
 from verger.store.usage import CHANGING, Usage, bounded, selects, total
@@ -109,8 +109,8 @@ class Quotas:
             new["status"] = status
             try:
                 await self.client.update(kind, new, subresource="status")
-            except (NotFound, Conflict):
-                return DONE  # it has changed again: that change has its own key
+            except NotFound:
+                return DONE
         return RESYNC
 
     async def _count(self, quota: Object, hard: Object, namespace: str) -> Usage:

@@ -8,7 +8,7 @@ from verger.store.client import Client, ClientSource, Relevant
 from verger.store.kinds import Kind
 from verger.watch.cache import Cache, Change, IndexFunction
 from verger.watch.clock import Clock
-from verger.watch.informer import Informer
+from verger.watch.informer import Informer, Subscription
 
 Object = Mapping[str, Any]
 K = TypeVar("K", bound=Hashable)
@@ -77,12 +77,15 @@ class Informers:
 
 
 class Subscriber:
-    """What one run of a controller follows; all of it ends together."""
+    """What one run of a controller follows; all of it ends together, and can be cut off together."""
 
-    def __init__(self, informers: Informers) -> None:
+    def __init__(self, informers: Informers, *, attached: bool = True) -> None:
         self._informers = informers
+        self._attached = attached
         self._removals: list[Callable[[], None]] = []
-        self._caches: list[Cache[Object]] = []
+        self._subscriptions: list[Subscription[Object]] = []
+        self.heard: tuple[Kind, Change[Object]] | None = None
+        """The change that a handler is being told of."""
 
     def follow(
         self,
@@ -97,9 +100,17 @@ class Subscriber:
         informer = self._informers.get(kind, fields=fields, relevant=relevant)
         for name, function in (indexes or {}).items():
             informer.add_index(name, function)
-        self._removals.append(informer.add_handler(handler))
-        self._caches.append(informer.cache)
-        return informer.cache
+
+        def hear(change: Change[Object]) -> None:
+            self.heard = (kind, change)
+            handler(change)
+            self.heard = None
+
+        subscription = informer.subscription(hear)
+        self._subscriptions.append(subscription)
+        if self._attached:
+            subscription.attach()
+        return subscription.cache
 
     def unfollow(self, kind: Kind) -> None:
         """Hears no more of a kind that has gone."""
@@ -111,13 +122,28 @@ class Subscriber:
 
     async def synced(self) -> None:
         """Waits until every cache has its first list."""
-        for cache in self._caches:
-            await cache.synced()
+        for subscription in self._subscriptions:
+            await subscription.cache.synced()
+
+    def detach(self) -> None:
+        """Hears of nothing and sees nothing new; what has been seen stays in the caches."""
+        self._attached = False
+        for subscription in self._subscriptions:
+            subscription.detach()
+
+    def attach(self) -> None:
+        """Sees the world again, and hears of what has become different."""
+        self._attached = True
+        # Whoever hears of something may begin to follow something else, which is attached by then.
+        for subscription in list(self._subscriptions):
+            subscription.attach()
 
     def close(self) -> None:
         """Hears of nothing any more."""
         for remove in self._removals:
             remove()
+        for subscription in self._subscriptions:
+            subscription.close()
 
 
 K_contra = TypeVar("K_contra", bound=Hashable, contravariant=True)

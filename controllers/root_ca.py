@@ -12,7 +12,7 @@ from verger.controllers.reconcile import DONE, MADE, Enqueue, Object, Result, Su
 from verger.controllers.recorder import Recorder
 from verger.store.admission import TERMINATING_CAUSE
 from verger.store.client import Client
-from verger.store.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound
+from verger.store.errors import AlreadyExists, ApiError, Invalid, NotFound
 from verger.store.kinds import Kinds
 from verger.store.objects import annotations_of, key_of, split_key, thaw
 from verger.watch.cache import Cache, Change
@@ -78,8 +78,8 @@ class RootCA:
         kind = self.kinds.core("ConfigMap")
         try:
             await self.client.update(kind, mended)
-        except (NotFound, Conflict):
-            return DONE  # it has changed again: that change has its own key
+        except NotFound:
+            return DONE  # its end has its own key
         except Invalid as error:
             await self.recorder.record(
                 kind,

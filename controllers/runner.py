@@ -5,9 +5,10 @@ from collections import deque
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from verger.controllers.reconcile import Informers, Reconciler, Subscriber, Terminal
+from verger.controllers.reconcile import Enqueue, Informers, Reconciler, Subscriber, Terminal
+from verger.controllers.trace import Outcome, Trace
 from verger.watch.clock import Clock
-from verger.watch.workqueue import QueueShutDown, QueueStatistics, WorkQueue
+from verger.watch.workqueue import Backlog, QueueShutDown, QueueStatistics, WorkQueue
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -28,7 +29,11 @@ class Runner(Generic[K]):
         informers: Informers,
         clock: Clock,
         log: "FilteringBoundLogger",
+        trace: Trace | None = None,
     ) -> None:
+        self._trace = trace
+        self._subscriber: Subscriber | None = None
+        self._attached = True
         self._reconciler = reconciler
         self._informers = informers
         self._clock = clock
@@ -57,6 +62,22 @@ class Runner(Generic[K]):
         """Its queue, None while it does not run."""
         return self._queue.statistics() if self._queue is not None else None
 
+    def backlog(self, limit: int) -> Backlog[K]:
+        """Which keys it has to do, of each sort at most `limit`."""
+        return self._queue.backlog(limit) if self._queue is not None else Backlog([], [], [])
+
+    def detach(self) -> None:
+        """Hears and sees nothing new, in this run and in all that follow, until it is attached."""
+        self._attached = False
+        if self._subscriber is not None:
+            self._subscriber.detach()
+
+    def attach(self) -> None:
+        """Hears at once of what it has missed."""
+        self._attached = True
+        if self._subscriber is not None:
+            self._subscriber.attach()
+
     async def settled(self) -> None:
         """Waits until it has seen the world and has nothing left to do at once."""
         await self._synced.wait()
@@ -75,10 +96,10 @@ class Runner(Generic[K]):
     async def run(self) -> None:
         """Works until it is cancelled."""
         queue: WorkQueue[K] = WorkQueue(self._clock, cap=self._reconciler.backoff_cap)
-        subscriber = Subscriber(self._informers)
-        self._queue = queue
+        subscriber = Subscriber(self._informers, attached=self._attached)
+        self._queue, self._subscriber = queue, subscriber
         try:
-            self._reconciler.subscribe(subscriber, queue.add_after)
+            self._reconciler.subscribe(subscriber, self._enqueue(queue, subscriber))
             await subscriber.synced()
             self._synced.set()
             await self._employ(queue)
@@ -86,7 +107,21 @@ class Runner(Generic[K]):
             self._synced.clear()
             subscriber.close()
             queue.shut_down()
-            self._queue = None
+            self._queue = self._subscriber = None
+            if self._trace is not None:
+                self._trace.ended(self.name)
+
+    def _enqueue(self, queue: WorkQueue[K], subscriber: Subscriber) -> Enqueue[K]:
+        """What the controller says that a key needs work with; a trace notes what it has just heard."""
+        trace = self._trace
+        if trace is None:
+            return queue.add_after
+
+        def enqueue(key: K, delay: float = 0.0) -> None:
+            trace.caused(self.name, key, subscriber.heard)
+            queue.add_after(key, delay)
+
+        return enqueue
 
     async def _employ(self, queue: WorkQueue[K]) -> None:
         """Keeps as many workers as the controller has; one that is killed has put its key back, and is replaced."""
@@ -109,20 +144,25 @@ class Runner(Generic[K]):
             while True:
                 async with queue.work() as key:
                     try:
-                        await self._reconcile(queue, key)
+                        if self._trace is None:
+                            await self._reconcile(queue, key)
+                        else:
+                            with self._trace.working(self.name, key, queue.failures(key)) as work:
+                                work.outcome = await self._reconcile(queue, key)
                     except asyncio.CancelledError:
                         queue.add(key)
                         raise
         except QueueShutDown:
             return
 
-    async def _reconcile(self, queue: WorkQueue[K], key: K) -> None:
+    async def _reconcile(self, queue: WorkQueue[K], key: K) -> Outcome:
         try:
             result = await self._reconciler.reconcile(key)
         except Terminal as terminal:
             self.errors.append(f"{key}: {terminal}")
             self._log.warning("given up", key=str(key), error=str(terminal))
             queue.forget(key)
+            return "given up"
         except Exception as error:
             failures = queue.failures(key) + 1
             delay = queue.add_backoff(key)
@@ -135,10 +175,12 @@ class Runner(Generic[K]):
                 failures=failures,
                 again_in=round(delay, 3),
             )
-        else:
-            queue.forget(key)
-            if result.after is not None:
-                queue.add_after(key, result.after)
+            return "failed"
+        queue.forget(key)
+        if result.after is not None:
+            queue.add_after(key, result.after)
+            return "looks again"
+        return "done"
 
 
 def _unheard(key: Hashable, delay: float = 0.0) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from verger.controllers.reconcile import DONE, Enqueue, Object, Result, Subscriber
 from verger.store.client import Client
-from verger.store.errors import AlreadyExists, Conflict, NotFound
+from verger.store.errors import AlreadyExists, NotFound
 from verger.store.kinds import Kinds
 from verger.store.timestamps import format_date, parse_date
 from verger.watch.cache import Change
@@ -68,7 +68,7 @@ class TokenTracking:
             return DONE
         try:
             await self.client.update(kind, {**found, "data": data})
-        except (NotFound, Conflict):
-            return DONE  # its change has its own key
+        except NotFound:
+            return DONE  # its end has its own key
         self.log.info("mended", configmap=key, since=data[SINCE])
         return DONE

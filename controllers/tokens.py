@@ -18,6 +18,7 @@ never given up.
 """
 
 import base64
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -266,7 +267,13 @@ class Tokens:
                 uid=uid_of(secret),
                 revision=str(meta(secret)["resourceVersion"]),
             )
-        except (NotFound, Conflict):
+        except NotFound:
+            return
+        except Conflict:
+            with contextlib.suppress(NotFound):
+                live = await self.client.get(kind, name_of(secret), namespace_of(secret))
+                if uid_of(live) == uid_of(secret):
+                    raise
             return  # it has gone, or another one has its name
         self.log.info(
             "deleted token", secret=name_of(secret), account=str(key), reason="no such account"
@@ -338,8 +345,8 @@ class Tokens:
         }
         try:
             await self.client.update(kind, filled)
-        except (Conflict, NotFound):
-            return  # it has changed meanwhile: that change has its own key
+        except NotFound:
+            return
         except Invalid as error:
             await self.recorder.record(
                 kind, live, "Warning", "TokenNotWritten", f"the token cannot be written: {error}"
@@ -383,7 +390,7 @@ class Tokens:
                 await self.client.delete(
                     kind, name_of(extra), namespace_of(extra), uid=uid_of(extra)
                 )
-            except (NotFound, Conflict):
+            except NotFound:
                 continue
         await self._refer(account, name, stale)
         return not cached
@@ -446,8 +453,8 @@ class Tokens:
         changed["secrets"] = kept
         try:
             await self._write_account(changed)
-        except (Conflict, NotFound):
-            return  # the account has changed or gone: that change has its own key
+        except NotFound:
+            return  # the end of the account has its own key
 
     async def _remove_reference(self, key: GoneSecret) -> None:
         """Removes what refers to a Secret that is no more."""

@@ -194,7 +194,7 @@ async def test_change_in_between_is_not_overwritten() -> None:
         assert found["metadata"]["labels"] == {"mine": "yes"}
         assert await rules_of(cluster) == ["get pods"]
         assert cluster.writes() == [SUM, SUM]
-        assert cluster.manager.statistics()[AGGREGATION].retries == 0
+        assert cluster.manager.statistics()[AGGREGATION].retries == 1
 
 
 async def test_sum_that_is_going_is_left_alone() -> None:

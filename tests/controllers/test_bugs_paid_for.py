@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 import pytest
-from verger.store.errors import InternalError
+from verger.store.errors import Conflict, InternalError
 from verger.store.objects import annotations_of, uid_of
 
 from tests.controllers.clients import Fails, Meanwhile
@@ -169,6 +169,39 @@ async def test_eleven_failures_in_a_row(controller: str, pattern: str) -> None:
         assert failing.failed == 11
         assert await cluster.lines() == CONVERGED
         assert await cluster.lines("Namespace") == ["Namespace one Active"]
+
+
+@pytest.mark.parametrize(
+    ("controller", "pattern"),
+    [
+        pytest.param(TOKENS, "update ServiceAccount", id="reference to a token"),
+        pytest.param(TOKENS, "update Secret", id="content of a token"),
+        pytest.param(TOKENS, "delete Secret", id="token without an account"),
+        pytest.param(ROOT_CA, "update ConfigMap", id="root CA"),
+        pytest.param(NAMESPACES, "update Namespace/finalize", id="finalizer"),
+    ],
+)
+async def test_conflict_without_a_change_behind_it(controller: str, pattern: str) -> None:
+    """No event comes after it, so that the key must not wait for one."""
+    cluster = Cluster(*{ACCOUNTS, ROOT_CA, TOKENS, NAMESPACES})
+    conflicts = Fails(pattern, lambda: Conflict("changed"), times=3)
+    cluster.clients[controller].taps.append(conflicts)
+    await cluster.create(
+        namespace("one"),
+        namespace("gone"),
+        config_map(f"one/{ROOT_CA_MAP}"),
+        empty_token_secret("one/made"),
+        empty_token_secret("one/orphan", "nobody"),
+    )
+    await cluster.delete("Namespace", "gone")
+    async with cluster:
+        assert conflicts.failed == 3
+        assert await cluster.lines("Namespace") == ["Namespace one Active"]
+        assert await cluster.lines("Secret", "ConfigMap") == [
+            *CONVERGED[:2],
+            "Secret one/made for default: complete",
+        ]
+        assert len(await cluster.references_of(ACCOUNT)) == 1
 
 
 async def test_eleven_failures_of_each_write_of_a_token() -> None:

@@ -195,7 +195,7 @@ async def test_map_changes_while_it_is_mended() -> None:
         assert mended["data"] == {"ca.crt": "CA Data"}
         assert "touched" in mended["metadata"]["labels"]
         assert await calls(cluster) == [UPDATE, UPDATE]
-        assert cluster.manager.statistics()[ROOT_CA].retries == 0
+        assert cluster.manager.statistics()[ROOT_CA].retries == 1
 
 
 async def test_map_is_frozen() -> None:
