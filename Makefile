@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 KUBECONFIG_FILE := $(CURDIR)/.verger/kubeconfig
+NODE := $(VENV)/node
 # Byte code that is not kept makes every start compile the whole project again.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -18,6 +19,14 @@ $(VENV)/.installed: pyproject.toml
 	@$(BIN)/python -c 'import verger.cmd.main, verger.embed.plane'  # compiles what a start needs of the libraries
 	@touch $@
 
+# The client for JavaScript, beside those for Python; Node.js and npm are the machine's.
+$(NODE)/.installed: tests/clients/node/package-lock.json $(VENV)/.installed
+	@command -v node npm >/dev/null || { echo "tests/clients needs Node.js 20 or newer: apt-get install nodejs npm" >&2; exit 1; }
+	@mkdir -p $(NODE)
+	@cp tests/clients/node/package.json tests/clients/node/package-lock.json $(NODE)
+	@npm ci --prefix $(NODE) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 serve: $(VENV)/.installed
 	@mkdir -p .verger && chmod 700 .verger
 	@$(BIN)/verger serve --write-kubeconfig $(KUBECONFIG_FILE) --hints $(ARGS)
@@ -30,7 +39,7 @@ check: $(VENV)/.installed
 	$(BIN)/mypy
 	PYTHONPATH=.types $(BIN)/lint-imports
 
-unit: $(VENV)/.installed
+unit: $(VENV)/.installed $(NODE)/.installed
 	$(BIN)/python -m pytest -q -n 2 --ignore tests/clients $(ARGS)
 	$(BIN)/python -m pytest -q -o filterwarnings=default tests/clients $(ARGS)
 

@@ -217,6 +217,15 @@ def test_wheel_holds_the_licence_and_the_command(wheel: list[str]) -> None:
     assert {"entry_points.txt", "licenses/LICENSE"} <= about
 
 
+def test_locked_packages_come_from_wherever_the_machine_gets_them() -> None:
+    """A lock names versions and checksums; the registry, or a mirror of it, is the machine's own choice."""
+    lock = json.loads((ROOT / "tests/clients/node/package-lock.json").read_text())
+    packages = {name: about for name, about in lock["packages"].items() if name}
+    assert packages
+    assert [name for name, about in packages.items() if "resolved" in about] == []
+    assert [name for name, about in packages.items() if "integrity" not in about] == []
+
+
 # Interpreters
 
 
