@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from verger.controllers.origins import Origins
 from verger.controllers.reconcile import Informers, Reconciler
 from verger.controllers.runner import Runner
-from verger.controllers.trace import Trace
 from verger.store.client import Client
 from verger.store.kinds import Kind
 from verger.watch.clock import Clock
-from verger.watch.workqueue import Backlog, QueueStatistics
+from verger.watch.workqueue import QueueStatistics, QueueView
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -43,13 +43,13 @@ class Manager:
         client: Client,
         clock: Clock,
         log: "FilteringBoundLogger",
-        trace: Trace | None = None,
+        origins: Origins | None = None,
     ) -> None:
-        """With a trace it is written down what each piece of work was done for."""
+        """With `origins` it is written down what each piece of work was done for."""
         self._log = log
         self._informers = Informers(client, clock, self._informer_failed)
         self._runners: dict[str, Runner[Hashable]] = {
-            reconciler.name: Runner(reconciler, self._informers, clock, log, trace)
+            reconciler.name: Runner(reconciler, self._informers, clock, log, origins)
             for reconciler in reconcilers
         }
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -94,9 +94,12 @@ class Manager:
             if (statistics := runner.statistics()) is not None
         }
 
-    def backlog(self, name: str, limit: int = 8) -> Backlog[Hashable]:
-        """Which keys a controller has to do, of each sort at most `limit`. Raises UnknownController."""
-        return self._runner(name).backlog(limit)
+    def view(self, name: str, limit: int) -> QueueView[Hashable] | None:
+        """What a controller has to do, at most `limit` keys of each sort; None when it does not run.
+
+        Raises UnknownController.
+        """
+        return self._runner(name).view(limit)
 
     def detach(self, name: str) -> None:
         """Lets a controller hear and see nothing new until `attach`, whatever else runs. Raises UnknownController."""

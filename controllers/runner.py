@@ -5,10 +5,10 @@ from collections import deque
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from verger.controllers.origins import Origins, Outcome
 from verger.controllers.reconcile import Enqueue, Informers, Reconciler, Subscriber, Terminal
-from verger.controllers.trace import Outcome, Trace
 from verger.watch.clock import Clock
-from verger.watch.workqueue import Backlog, QueueShutDown, QueueStatistics, WorkQueue
+from verger.watch.workqueue import QueueShutDown, QueueStatistics, QueueView, WorkQueue
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -29,9 +29,9 @@ class Runner(Generic[K]):
         informers: Informers,
         clock: Clock,
         log: "FilteringBoundLogger",
-        trace: Trace | None = None,
+        origins: Origins | None = None,
     ) -> None:
-        self._trace = trace
+        self._origins = origins
         self._subscriber: Subscriber | None = None
         self._attached = True
         self._reconciler = reconciler
@@ -62,9 +62,9 @@ class Runner(Generic[K]):
         """Its queue, None while it does not run."""
         return self._queue.statistics() if self._queue is not None else None
 
-    def backlog(self, limit: int) -> Backlog[K]:
-        """Which keys it has to do, of each sort at most `limit`."""
-        return self._queue.backlog(limit) if self._queue is not None else Backlog([], [], [])
+    def view(self, limit: int) -> QueueView[K] | None:
+        """What it has to do, at most `limit` keys of each sort; None while it does not run."""
+        return self._queue.view(limit) if self._queue is not None else None
 
     def detach(self) -> None:
         """Hears and sees nothing new, in this run and in all that follow, until it is attached."""
@@ -108,17 +108,17 @@ class Runner(Generic[K]):
             subscriber.close()
             queue.shut_down()
             self._queue = self._subscriber = None
-            if self._trace is not None:
-                self._trace.ended(self.name)
+            if self._origins is not None:
+                self._origins.ended(self.name)
 
     def _enqueue(self, queue: WorkQueue[K], subscriber: Subscriber) -> Enqueue[K]:
-        """What the controller says that a key needs work with; a trace notes what it has just heard."""
-        trace = self._trace
-        if trace is None:
+        """What the controller says that a key needs work with; origins note what it has just heard."""
+        origins = self._origins
+        if origins is None:
             return queue.add_after
 
         def enqueue(key: K, delay: float = 0.0) -> None:
-            trace.caused(self.name, key, subscriber.heard)
+            origins.caused(self.name, key, subscriber.heard)
             queue.add_after(key, delay)
 
         return enqueue
@@ -144,10 +144,10 @@ class Runner(Generic[K]):
             while True:
                 async with queue.work() as key:
                     try:
-                        if self._trace is None:
+                        if self._origins is None:
                             await self._reconcile(queue, key)
                         else:
-                            with self._trace.working(self.name, key, queue.failures(key)) as work:
+                            with self._origins.working(self.name, key, queue.failures(key)) as work:
                                 work.outcome = await self._reconcile(queue, key)
                     except asyncio.CancelledError:
                         queue.add(key)

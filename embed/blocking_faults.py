@@ -91,6 +91,22 @@ class BlockingFaults:
         """Stops a controller in whatever it is doing, and starts it at once. Raises UnknownController."""
         self._do(self._faults.kill(controller))
 
+    def partition(self, controller: str) -> None:
+        """Cuts a controller off from the store, until `rejoin`. Raises UnknownController."""
+        self._there(lambda: self._faults.partition(controller))
+
+    def rejoin(self, controller: str) -> None:
+        """Connects a controller again. Raises UnknownController."""
+        self._there(lambda: self._faults.rejoin(controller))
+
+    def freeze(self, controller: str) -> None:
+        """Holds a controller up in whatever it is doing, until `unfreeze`. Raises UnknownController."""
+        self._there(lambda: self._faults.freeze(controller))
+
+    def unfreeze(self, controller: str) -> None:
+        """Lets a frozen controller go on. Raises UnknownController."""
+        self._there(lambda: self._faults.unfreeze(controller))
+
     def _there(self, act: Callable[[], Any]) -> Any:
         async def done() -> Any:
             return act()

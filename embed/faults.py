@@ -11,7 +11,7 @@ import asyncio
 import random
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self, TypeVar, Unpack
@@ -19,7 +19,8 @@ from typing import Final, Self, TypeVar, Unpack
 from verger.apiserver.calls import Call
 from verger.apiserver.handlers import Exchange, Handlers
 from verger.apiserver.watching import Watch
-from verger.controllers.manager import Manager
+from verger.controllers.manager import Manager, UnknownController
+from verger.embed.link import INFORMERS, Link, Rival
 from verger.embed.scope import Scope, Wanted
 from verger.embed.shifted_clock import ShiftedClock
 from verger.store.backend import Backend
@@ -111,10 +112,18 @@ class Faults:
         self._handlers: Handlers | None = None
         self._manager: Manager | None = None
         self._backend: Backend | None = None
+        self._links: Mapping[str, Link] = {}
 
-    def attach(self, handlers: Handlers, manager: Manager, backend: Backend) -> None:
+    def attach(
+        self,
+        handlers: Handlers,
+        manager: Manager,
+        backend: Backend,
+        links: Mapping[str, Link],
+    ) -> None:
         """Called by the plane with what it is made of, each time it starts."""
         self._handlers, self._manager, self._backend = handlers, manager, backend
+        self._links = links
         handlers.on_watch = self._opened
 
     @property
@@ -191,12 +200,16 @@ class Faults:
         self._faults = tuple(other for other in self._faults if other is not fault)
 
     def clear(self) -> None:
-        """Removes all faults from requests and watches, and sets the time of day right. Stopped controllers stay so."""
+        """Removes all faults from requests, watches and links, and sets the time of day right. Stopped controllers stay so."""
         self._faults = ()
         for delayed in list(self._delayed):
             complete(delayed)
         if self._handlers is not None:
             self.thaw_watches()
+        for name in self._links:
+            self.rejoin(name)
+            self.unfreeze(name)
+        self.race(None)
         self._clock.shift = 0.0
 
     def __iter__(self) -> Iterator[Fault]:
@@ -291,6 +304,61 @@ class Faults:
         """Stops a controller in whatever it is doing, and starts it at once. Raises UnknownController."""
         await self.pause(controller)
         self.resume(controller)
+
+    def partition(self, controller: str) -> None:
+        """Cuts a controller off from the store, until `rejoin`: its reads and writes fail, and its watches are silent.
+
+        It goes by what it has seen. `informers` stands for what shows all controllers the world: their watches and
+        lists fail, their writes do not. Raises UnknownController.
+        """
+        link = self._link(controller)
+        link.cut()
+        self._detach(controller)
+
+    def rejoin(self, controller: str) -> None:
+        """Connects a controller again: it hears at once of what has become different. Raises UnknownController."""
+        link = self._link(controller)
+        if link.broken:
+            link.mend()
+            self._attach(controller, link)
+
+    def freeze(self, controller: str) -> None:
+        """Holds a controller up in whatever it is doing, until `unfreeze`: it forgets nothing, and hears of nothing.
+
+        A plane is not settled while one of them is frozen in its work. Raises UnknownController.
+        """
+        link = self._link(controller)
+        link.freeze()
+        self._detach(controller)
+
+    def unfreeze(self, controller: str) -> None:
+        """Lets a frozen controller go on, with what it had in hand. Raises UnknownController."""
+        link = self._link(controller)
+        if link.frozen:
+            link.thaw()
+            self._attach(controller, link)
+
+    def race(self, rival: Rival | None) -> None:
+        """Has somebody called before each update and patch of a controller, to be faster; None ends that."""
+        for link in self._links.values():
+            link.rival = rival
+
+    def _link(self, controller: str) -> Link:
+        try:
+            return self._links[controller]
+        except KeyError:
+            known = ", ".join(self._links)
+            raise UnknownController(
+                f'"{controller}" is not in the list of known controllers: {known}'
+            ) from None
+
+    def _detach(self, controller: str) -> None:
+        if controller != INFORMERS:
+            _given(self._manager).detach(controller)
+
+    def _attach(self, controller: str, link: Link) -> None:
+        if controller != INFORMERS and not link.broken and not link.frozen:
+            _given(self._manager).attach(controller)
 
     def jump(self, seconds: float) -> None:
         """Puts the time of day forward, or back: tokens expire or are not valid yet. Timers and durations go on."""

@@ -6,7 +6,7 @@ admission plugins and of the authenticators is the order in which they are liste
 
 import functools
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +26,7 @@ from verger.controllers.definitions import Definitions
 from verger.controllers.garbage import Garbage
 from verger.controllers.manager import Manager, UnknownController, selected
 from verger.controllers.namespaces import Namespaces
+from verger.controllers.origins import Origins
 from verger.controllers.policy import BootstrapPolicy
 from verger.controllers.quotas import Quotas
 from verger.controllers.reconcile import Reconciler
@@ -35,6 +36,7 @@ from verger.controllers.serviceaccounts import ServiceAccounts
 from verger.controllers.token_cleaner import TokenCleaner
 from verger.controllers.token_tracking import TokenTracking
 from verger.controllers.tokens import Tokens
+from verger.embed.link import INFORMERS, Link
 from verger.embed.options import PlaneOptions, StartError
 from verger.identity.accounts import Accounts
 from verger.identity.authn import Chain, ClientCertificate, ServiceAccountTokens, StaticToken
@@ -49,6 +51,7 @@ from verger.identity.rbac import Policy, Rbac
 from verger.identity.usage import LegacyUses
 from verger.identity.validate import StoreLookup
 from verger.store.admission import Chain as Admission
+from verger.store.client import Client
 from verger.store.decoding import Decoder
 from verger.store.expiry import EVENTS, Expiry
 from verger.store.fitting import Fitter
@@ -82,6 +85,7 @@ class Parts:
         *,
         is_ready: Callable[[], bool],
         url: Callable[[], str],
+        traced: bool,
     ) -> None:
         options.check()
         self._options = options
@@ -131,7 +135,13 @@ class Parts:
         self.fitter = Fitter(self.schemas, tracker)
 
         # The controllers
-        self.manager = Manager(self._reconcilers(), self.client_of("shared-informers"), clock, log)
+        self.origins = Origins(clock) if traced else None
+        """What was written for which reason."""
+        informers = Link(self.client_of("shared-informers"))
+        self.links: dict[str, Link] = {INFORMERS: informers}
+        """The way of each controller to the store, and that of what all of them see the world by."""
+        reconcilers = list(self._reconcilers())
+        self.manager = Manager(reconcilers, informers, clock, log, self.origins)
         try:
             # What serves custom kinds is a part of the server, and not for choice.
             always, *names = self.manager.names
@@ -210,69 +220,72 @@ class Parts:
         user = User(f"system:serviceaccount:kube-system:{component}", groups=(MASTERS,))
         return LocalClient(self.registry, self.kinds, self.fitter, user)
 
-    def _recorder_of(self, component: str) -> Recorder:
-        client, kind = self.client_of(component), self.kinds.core("Event")
-        return Recorder(client, kind, self._clock, self._log, component=component)
-
-    def _reconcilers(self) -> list[Reconciler[Any]]:
+    def _reconcilers(self) -> Iterator[Reconciler[Any]]:
+        """The controllers, each over a link of its own, which carries its name."""
         options, kinds, clock, log = self._options, self.kinds, self._clock, self._log
-        client_of, recorder_of = self.client_of, self._recorder_of
         root_ca = self._root_ca()
-        found: list[Reconciler[Any]] = [
-            Definitions(client_of("kube-apiserver"), kinds, log, clock),
-            ServiceAccounts(
-                client_of("service-account-controller"),
-                kinds,
-                recorder_of("service-account-controller"),
-                log,
+        makers: list[tuple[str, Callable[[Client, Recorder], Reconciler[Any]]]] = [
+            ("kube-apiserver", lambda client, _: Definitions(client, kinds, log, clock)),
+            (
+                "service-account-controller",
+                lambda client, recorder: ServiceAccounts(client, kinds, recorder, log),
             ),
-            Tokens(
-                client_of("tokens-controller"),
-                kinds,
-                recorder_of("tokens-controller"),
-                log,
-                self.keys,
-                root_ca,
-                options.token_secrets,
+            (
+                "tokens-controller",
+                lambda client, recorder: Tokens(
+                    client, kinds, recorder, log, self.keys, root_ca, options.token_secrets
+                ),
             ),
-            Namespaces(
-                client_of("namespace-controller"),
-                kinds,
-                recorder_of("namespace-controller"),
-                log,
-                clock,
-                grace=NAMESPACE_GRACE,
-                recheck_max=NAMESPACE_RECHECK,
+            (
+                "namespace-controller",
+                lambda client, recorder: Namespaces(
+                    client,
+                    kinds,
+                    recorder,
+                    log,
+                    clock,
+                    grace=NAMESPACE_GRACE,
+                    recheck_max=NAMESPACE_RECHECK,
+                ),
             ),
-            RootCA(
-                client_of("root-ca-cert-publisher"),
-                kinds,
-                recorder_of("root-ca-cert-publisher"),
-                log,
-                root_ca,
+            (
+                "root-ca-cert-publisher",
+                lambda client, recorder: RootCA(client, kinds, recorder, log, root_ca),
             ),
-            Garbage(
-                client_of("generic-garbage-collector"),
-                kinds,
-                recorder_of("generic-garbage-collector"),
-                log,
+            (
+                "generic-garbage-collector",
+                lambda client, recorder: Garbage(client, kinds, recorder, log),
             ),
-            Quotas(client_of("resourcequota-controller"), kinds, log, clock),
-            BootstrapPolicy(client_of("bootstrap-policy"), kinds, log),
-            Aggregation(client_of("clusterrole-aggregation-controller"), kinds, log),
-            TokenTracking(client_of("legacy-token-tracking-controller"), kinds, log, clock),
-            TokenCleaner(
-                client_of("legacy-service-account-token-cleaner"),
-                kinds,
-                log,
-                clock,
-                options.legacy_token_period,
+            ("resourcequota-controller", lambda client, _: Quotas(client, kinds, log, clock)),
+            ("bootstrap-policy", lambda client, _: BootstrapPolicy(client, kinds, log)),
+            (
+                "clusterrole-aggregation-controller",
+                lambda client, _: Aggregation(client, kinds, log),
+            ),
+            (
+                "legacy-token-tracking-controller",
+                lambda client, _: TokenTracking(client, kinds, log, clock),
+            ),
+            (
+                "legacy-service-account-token-cleaner",
+                lambda client, _: TokenCleaner(
+                    client, kinds, log, clock, options.legacy_token_period
+                ),
             ),
         ]
         if options.account_finalizer:
-            component = "serviceaccount-finalizer"
-            found.append(AccountPods(client_of(component), kinds, recorder_of(component), log))
-        return found
+            makers.append(
+                (
+                    "serviceaccount-finalizer",
+                    lambda client, recorder: AccountPods(client, kinds, recorder, log),
+                )
+            )
+        for component, make in makers:
+            link = Link(self.client_of(component))
+            recorder = Recorder(link, kinds.core("Event"), clock, log, component=component)
+            reconciler = make(link, recorder)
+            self.links[reconciler.name] = link
+            yield reconciler
 
     def _root_ca(self) -> str:
         path = self._options.root_ca_file

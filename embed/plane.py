@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from verger.controllers.manager import Manager
+from verger.controllers.origins import Origins
 from verger.embed import changes, kubeconfig, rbac_report, recent, snapshots
 from verger.embed.access import ServiceAccountAccess
 from verger.embed.changes import Change
@@ -32,11 +33,13 @@ from verger.embed.snapshots import Snapshot
 from verger.identity.certificates import server_context
 from verger.identity.keyring import KeyFileError
 from verger.identity.policy import seed
+from verger.store.backend import Row
 from verger.store.errors import AlreadyExists
 from verger.store.kinds import Kinds
 from verger.store.local import LocalClient
 from verger.store.request import MASTERS, Posting, WriteRequest
 from verger.watch.clock import Clock, SystemClock
+from verger.watch.log import EventLog
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -91,11 +94,13 @@ class ControlPlane:
         log: "FilteringBoundLogger | None" = None,
         seed: int | None = None,
         observe: bool = True,
+        trace: bool = False,
         **overrides: Any,
     ) -> None:
         """Sets a plane up, by options or their names; `seed` is that of its faults.
 
         Without `observe` requests are recorded, and faults strike, only once somebody has asked for either.
+        With `trace` it is known of every revision who wrote it and why.
         """
         if overrides:
             known = {item.name for item in fields(PlaneOptions)}
@@ -110,6 +115,7 @@ class ControlPlane:
         self._clock = ShiftedClock(clock or SystemClock())
         self._observation = Observation(Faults(seed, self._clock))
         self._observe = observe
+        self._traced = trace
         self._log = log or quiet_logger()
         self._task: asyncio.Task[None] | None = None
         self._stopping: asyncio.Event = asyncio.Event()
@@ -264,6 +270,19 @@ class ControlPlane:
         """What was changed above a revision, as far back as the history goes, oldest first."""
         return changes.after(self._started().backend.log, after)
 
+    @property
+    def origins(self) -> Origins:
+        """Who wrote what, and why, on a plane that was made with `trace`."""
+        origins = self._started().origins
+        if origins is None:
+            raise RuntimeError("the plane was made without a trace")
+        return origins
+
+    @property
+    def log(self) -> EventLog[Row]:
+        """The history that watches are served from."""
+        return self._started().backend.log
+
     def recent(self, lines: int = 20) -> str:
         """What has happened lately, for somebody who looks for a reason: changes, requests, errors, faults."""
         return recent.told(self._started(), self._observation, lines)
@@ -344,9 +363,14 @@ class ControlPlane:
             self._log,
             is_ready=lambda: self._ready,
             url=lambda: self.url,
+            traced=self._traced,
         )
+        if self._parts.origins is not None:
+            self._parts.origins.follow(self._parts.backend.log)
         faults = self._observation.faults
-        faults.attach(self._parts.handlers, self._parts.manager, self._parts.backend)
+        faults.attach(
+            self._parts.handlers, self._parts.manager, self._parts.backend, self._parts.links
+        )
         if self._observe:
             self._parts.server.listener = self._observation
         await self._ensure_system_namespaces()

@@ -181,6 +181,10 @@ class LocalStream:
             )
         return out
 
+    def fail(self, error: Exception) -> None:
+        """Lets this read, or the next one, raise an error, as a broken connection does."""
+        self._subscription.fail(error)
+
     def close(self) -> None:
         """Ends the watch."""
         self._subscription.close()

@@ -18,6 +18,7 @@ from verger.store.invalid import quote
 from verger.store.kinds import Kind
 from verger.store.request import ListOptions, WatchOptions
 from verger.store.selectors import FieldSelector, LabelSelector
+from verger.watch.clock import complete
 from verger.watch.event import Bookmark, Event, EventType, Expired
 from verger.watch.log import Cursor
 
@@ -115,6 +116,7 @@ class Reader:
             if options.revision not in ("", "0"):
                 raise BadRequest("specifying resource version is not allowed when using continue")
             at, after = _open_token(options.continue_token, namespace)
+            await self.reach(at or 0)
         elif revision := parse_revision(options.revision):
             await self.reach(revision)
             # upstream: a revision with a limit and without a match means that very revision
@@ -207,6 +209,8 @@ class Subscription:
         self._marks_end = marks_end
         self._cursor: Cursor[Row] | None = None
         self._expired: Expired | None = None
+        self._failure: Exception | None = None
+        self._waiting: asyncio.Future[None] | None = None
         try:
             self._cursor = backend.log.cursor(
                 *topic, after=revision, interested=None if plain else self._concerns
@@ -270,10 +274,19 @@ class Subscription:
             if marked:
                 out.append(Bookmark(self.initial_revision))
         while not out:
+            if self._failure is not None:
+                raise self._failure
             out += self.pending()
             if not out:
-                await self.waiter()
+                self._waiting = self.waiter()
+                await self._waiting
         return out
+
+    def fail(self, error: Exception) -> None:
+        """Lets this read, or the next one, raise an error."""
+        self._failure = error
+        if self._waiting is not None:
+            complete(self._waiting)
 
     def close(self) -> None:
         """Ends the watch."""
@@ -320,7 +333,7 @@ def _open_token(token: str, namespace: str) -> tuple[int | None, str]:
     if version != TOKEN_VERSION:
         raise refuse(f"server does not recognize this encoded version {version}")
     revision, start = value.get("rv"), value.get("start")
-    if not isinstance(revision, int) or revision == 0:
+    if type(revision) is not int or revision == 0:
         raise refuse("incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
     if not isinstance(start, str) or not start:
         raise refuse("encoded start key empty (version meta.k8s.io/v1)")

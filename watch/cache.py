@@ -22,51 +22,109 @@ class Change(NamedTuple, Generic[V]):
     key: str
     old: V | None
     new: V | None
+    revision: int = 0
+    """That of the event that told of it; 0 when a list did."""
+
+
+class _Picture(Generic[V]):
+    """What a cache shows. `indexes`: name -> value -> keys."""
+
+    __slots__ = ("functions", "indexes", "objects", "revision", "synced")
+
+    def __init__(self, functions: Mapping[str, IndexFunction[V]]) -> None:
+        self.functions = dict(functions)
+        self.objects: dict[str, V] = {}
+        self.indexes: dict[str, dict[str, dict[str, None]]] = {name: {} for name in functions}
+        self.synced = asyncio.Event()
+        self.revision = 0
+
+    def fill(self, objects: Mapping[str, V], revision: int) -> None:
+        """Shows these objects, and no others, from one moment to the next."""
+        indexes = {name: self.index(name, objects) for name in self.functions}
+        self.objects, self.indexes, self.revision = dict(objects), indexes, revision
+        self.synced.set()
+
+    def index(self, name: str, objects: Mapping[str, V]) -> dict[str, dict[str, None]]:
+        """An index of some objects."""
+        function = self.functions[name]
+        index: dict[str, dict[str, None]] = {}
+        for key, value in objects.items():
+            for found in function(value):
+                index.setdefault(found, {})[key] = None
+        return index
 
 
 class Cache(Generic[V]):
-    """What readers see. Objects are shared: never change one, copy it first."""
+    """What readers see. Objects are shared: never change one, copy it first.
+
+    Several caches may show one picture, the writer's. One that is detached goes on showing what it showed then, as
+    the cache of somebody does who cannot reach the server any more.
+    """
 
     def __init__(self, indexes: Mapping[str, IndexFunction[V]] | None = None) -> None:
-        self._functions = dict(indexes or {})
-        self._objects: dict[str, V] = {}
-        self._indexes: dict[str, dict[str, dict[str, None]]] = {n: {} for n in self._functions}
-        self._synced = asyncio.Event()
-        self._revision = 0
+        self._picture: _Picture[V] = _Picture(indexes or {})
 
     @property
     def revision(self) -> int:
         """The revision that the cache shows, 0 before the first list."""
-        return self._revision
+        return self._picture.revision
 
     @property
     def has_synced(self) -> bool:
         """Whether the first list has been swapped in."""
-        return self._synced.is_set()
+        return self._picture.synced.is_set()
 
     async def synced(self) -> None:
         """Waits for the first list."""
-        await self._synced.wait()
+        while not self.has_synced:
+            await self._picture.synced.wait()
 
     def get(self, key: str) -> V | None:
         """The object of that key, or None."""
-        return self._objects.get(key)
+        return self._picture.objects.get(key)
 
     def __len__(self) -> int:
-        return len(self._objects)
+        return len(self._picture.objects)
 
     def keys(self) -> list[str]:
         """All keys, in no order."""
-        return list(self._objects)
+        return list(self._picture.objects)
 
     def values(self) -> list[V]:
         """All objects, in no order."""
-        return list(self._objects.values())
+        return list(self._picture.objects.values())
 
     def by_index(self, index: str, value: str) -> list[V]:
         """The objects that the index function put under `value`. Raises KeyError for an unknown index."""
-        keys = self._indexes[index].get(value)
-        return [self._objects[key] for key in keys] if keys else []
+        picture = self._picture
+        keys = picture.indexes[index].get(value)
+        return [picture.objects[key] for key in keys] if keys else []
+
+    def unfilled(self) -> "Cache[V]":
+        """Another cache with the same indexes, which shows nothing until it is attached."""
+        return Cache(self._picture.functions)
+
+    def detach(self) -> None:
+        """Shows from now on what it shows now."""
+        before = self._picture
+        self._picture = _Picture(before.functions)
+        if before.synced.is_set():
+            self._picture.fill(before.objects, before.revision)
+
+    def attach(self, other: "Cache[V]") -> list[Change[V]]:
+        """Shows what another cache does, and returns what differs from what was shown before."""
+        before, self._picture = self._picture, other._picture  # noqa: SLF001 - of the same class
+        # Whoever waits for the first list looks again, and waits for that of the other one.
+        before.synced.set()
+        return _differences(before.objects, self._picture.objects)
+
+
+def _differences(before: Mapping[str, V], after: Mapping[str, V]) -> list[Change[V]]:
+    changes = [Change(key, old, None) for key, old in before.items() if key not in after]
+    for key, value in after.items():
+        if (old := before.get(key)) is not value:
+            changes.append(Change(key, old, value))
+    return changes
 
 
 class CacheWriter(Generic[V]):
@@ -74,37 +132,21 @@ class CacheWriter(Generic[V]):
 
     def __init__(self, indexes: Mapping[str, IndexFunction[V]] | None = None) -> None:
         self.cache: Cache[V] = Cache(indexes)
+        self._picture = self.cache._picture  # noqa: SLF001 - the writer and its cache are one thing in two hands
 
     def add_index(self, name: str, function: IndexFunction[V]) -> None:
         """Adds an index over what is there and what is to come; one that exists stays as it is."""
-        cache = self.cache
-        if name in cache._functions:  # noqa: SLF001
+        picture = self._picture
+        if name in picture.functions:
             return
-        index: dict[str, dict[str, None]] = {}
-        for key, value in cache._objects.items():  # noqa: SLF001
-            for found in function(value):
-                index.setdefault(found, {})[key] = None
-        cache._functions[name] = function  # noqa: SLF001
-        cache._indexes[name] = index  # noqa: SLF001
+        picture.functions[name] = function
+        picture.indexes[name] = picture.index(name, picture.objects)
 
     def replace(self, objects: Mapping[str, V], revision: int) -> list[Change[V]]:
         """Swaps in a complete list and returns what differs from what was shown before."""
-        cache = self.cache
-        before = cache._objects  # noqa: SLF001 - the writer and its cache are one thing in two hands
-        after = dict(objects)
-        indexes: dict[str, dict[str, dict[str, None]]] = {}
-        for name, function in cache._functions.items():  # noqa: SLF001
-            index = indexes[name] = {}
-            for key, value in after.items():
-                for found in function(value):
-                    index.setdefault(found, {})[key] = None
-        cache._objects, cache._indexes, cache._revision = after, indexes, revision  # noqa: SLF001
-        cache._synced.set()  # noqa: SLF001
-        changes = [Change(key, old, None) for key, old in before.items() if key not in after]
-        for key, value in after.items():
-            if (old := before.get(key)) is not value:
-                changes.append(Change(key, old, value))
-        return changes
+        before = self._picture.objects
+        self._picture.fill(objects, revision)
+        return _differences(before, self._picture.objects)
 
     def apply(self, events: Sequence[Event[V]]) -> list[Change[V]]:
         """Applies events in order and returns what changed."""
@@ -115,22 +157,22 @@ class CacheWriter(Generic[V]):
             if old is None and new is None:
                 # Never shown, but whoever follows wants to know what it was that went.
                 old = event.object
-            self.cache._revision = event.revision  # noqa: SLF001
-            changes.append(Change(event.key, old, new))
+            self._picture.revision = event.revision
+            changes.append(Change(event.key, old, new, event.revision))
         return changes
 
     def advance(self, revision: int) -> None:
         """Notes that nothing else changed up to `revision`."""
-        self.cache._revision = max(self.cache._revision, revision)  # noqa: SLF001
+        self._picture.revision = max(self._picture.revision, revision)
 
     def _put(self, key: str, new: V | None) -> V | None:
-        cache = self.cache
-        objects = cache._objects  # noqa: SLF001
+        picture = self._picture
+        objects = picture.objects
         old = objects.pop(key, None) if new is None else objects.get(key)
         if new is not None:
             objects[key] = new
-        for name, function in cache._functions.items():  # noqa: SLF001
-            index = cache._indexes[name]  # noqa: SLF001
+        for name, function in picture.functions.items():
+            index = picture.indexes[name]
             if old is not None:
                 for value in function(old):
                     keys = index.get(value)

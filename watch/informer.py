@@ -41,12 +41,21 @@ class Informer(Generic[V]):
         """Adds an index to the cache, unless it has one of that name."""
         self._writer.add_index(name, function)
 
+    def subscription(self, handler: Handler[V]) -> "Subscription[V]":
+        """A handler with a cache of its own, which sees and hears nothing until it is attached."""
+        return Subscription(self, handler)
+
     def add_handler(self, handler: Handler[V]) -> Callable[[], None]:
         """Subscribes a handler; the function that is returned ends the subscription."""
-        subscription = object()
-        self._handlers[subscription] = handler
+        remove = self.add_silent(handler)
         for key in self.cache.keys():  # noqa: SIM118 - a Cache is not a mapping
             handler(Change(key, None, self.cache.get(key)))
+        return remove
+
+    def add_silent(self, handler: Handler[V]) -> Callable[[], None]:
+        """Subscribes a handler that knows already what is there."""
+        subscription = object()
+        self._handlers[subscription] = handler
 
         def remove() -> None:
             self._handlers.pop(subscription, None)
@@ -77,3 +86,34 @@ class Informer(Generic[V]):
                 handler = self._handlers.get(subscription)
                 if handler is not None:
                     handler(change)
+
+
+class Subscription(Generic[V]):
+    """One handler of an informer, and the picture that it goes by. It can be cut off, and come back."""
+
+    def __init__(self, informer: Informer[V], handler: Handler[V]) -> None:
+        self._informer = informer
+        self._handler = handler
+        self._remove: Callable[[], None] | None = None
+        self.cache: Cache[V] = informer.cache.unfilled()
+        """What the handler has heard of."""
+
+    def attach(self) -> None:
+        """Sees the world, and hears at once of what it has not seen."""
+        if self._remove is not None:
+            return
+        changes = self.cache.attach(self._informer.cache)
+        self._remove = self._informer.add_silent(self._handler)
+        for change in changes:
+            self._handler(change)
+
+    def detach(self) -> None:
+        """Hears of nothing and sees nothing new, as if the connection were broken."""
+        self.close()
+        self.cache.detach()
+
+    def close(self) -> None:
+        """Hears of nothing any more."""
+        if self._remove is not None:
+            self._remove()
+            self._remove = None

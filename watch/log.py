@@ -86,6 +86,7 @@ class EventLog(Generic[V]):
         self.revision = revision
         """The revision of the newest event, or the one the log began at."""
         self._awaited: list[tuple[int, asyncio.Future[None]]] = []
+        self._listeners: tuple[Callable[[Event[V]], None], ...] = ()
         self.compacted = revision
         """Streams can start at this revision and after it, not before."""
 
@@ -106,6 +107,8 @@ class EventLog(Generic[V]):
         if event.revision <= self.revision:
             raise ValueError(f"revision {event.revision} is not above {self.revision}")
         self.revision = event.revision
+        for listener in self._listeners:
+            listener(event)
         now = self._clock.monotonic()
         self._all.append((now, event))
         self._publish((event.kind, None), event)
@@ -115,6 +118,18 @@ class EventLog(Generic[V]):
             self._reached()
         if len(self._all) > self._limit or self._all[0][0] < now - self._window:
             self.trim()
+
+    def listen(self, listener: Callable[[Event[V]], None]) -> Callable[[], None]:
+        """Has every event told to a listener within its commit, so that it knows who commits; ended by what is returned.
+
+        A listener must be quick and must not raise: it is a part of every write.
+        """
+        self._listeners = (*self._listeners, listener)
+
+        def remove() -> None:
+            self._listeners = tuple(other for other in self._listeners if other is not listener)
+
+        return remove
 
     async def reach(self, revision: int, timeout: float) -> bool:
         """Waits until the log has reached a revision; False when it has not within `timeout` seconds."""

@@ -89,16 +89,6 @@ class _Times(Generic[K]):
         )
 
 
-class Backlog(NamedTuple, Generic[K]):
-    """Which keys a queue holds at one moment, of each sort some of them."""
-
-    queued: list[K]
-    """In the order in which they will be worked on."""
-    processing: list[K]
-    delayed: list[tuple[K, float, int]]
-    """Keys that wait for their time: seconds that are left, and how often they have failed; the next one first."""
-
-
 class WorkQueue(Generic[K]):
     """Keys in order of arrival, with delays and a backoff for each key.
 
@@ -276,16 +266,6 @@ class WorkQueue(Generic[K]):
     def processing(self) -> list[K]:
         """The keys that are being worked on."""
         return list(self._processing)
-
-    def backlog(self, limit: int) -> Backlog[K]:
-        """The keys at this moment, at most `limit` of each sort."""
-        now = self._clock.monotonic()
-        due = heapq.nsmallest(limit, self._due.items(), key=lambda item: item[1])
-        return Backlog(
-            list(itertools.islice(self._queue, limit)),
-            list(itertools.islice(self._processing, limit)),
-            [(key, max(0.0, at - now), self.failures(key)) for key, at in due],
-        )
 
     def _wake_one(self) -> None:
         while self._waiters:

@@ -146,33 +146,35 @@ def test_what_readers_hold_stays_theirs() -> None:
     ("events", "changes", "after"),
     [
         pytest.param([], [], {"a": A1}, id="no event"),
-        pytest.param([added(6, "b", B1)], [Change("b", None, B1)], {"a": A1, "b": B1}, id="added"),
-        pytest.param([modified(6, "a", A2)], [Change("a", A1, A2)], {"a": A2}, id="modified"),
-        pytest.param([deleted(6, "a", A2)], [Change("a", A1, None)], {}, id="deleted"),
+        pytest.param(
+            [added(6, "b", B1)], [Change("b", None, B1, 6)], {"a": A1, "b": B1}, id="added"
+        ),
+        pytest.param([modified(6, "a", A2)], [Change("a", A1, A2, 6)], {"a": A2}, id="modified"),
+        pytest.param([deleted(6, "a", A2)], [Change("a", A1, None, 6)], {}, id="deleted"),
         pytest.param(
             [modified(6, "a", A2), modified(7, "a", A3)],
-            [Change("a", A1, A2), Change("a", A2, A3)],
+            [Change("a", A1, A2, 6), Change("a", A2, A3, 7)],
             {"a": A3},
             id="each change of one object is told, in order",
         ),
         pytest.param(
             [deleted(6, "a", A1), added(7, "a", AGAIN)],
-            [Change("a", A1, None), Change("a", None, AGAIN)],
+            [Change("a", A1, None, 6), Change("a", None, AGAIN, 7)],
             {"a": AGAIN},
             id="deleted and created again while someone watched: two changes",
         ),
         pytest.param(
-            [added(6, "a", A2)], [Change("a", A1, A2)], {"a": A2}, id="added, but known already"
+            [added(6, "a", A2)], [Change("a", A1, A2, 6)], {"a": A2}, id="added, but known already"
         ),
         pytest.param(
             [modified(6, "b", B2)],
-            [Change("b", None, B2)],
+            [Change("b", None, B2, 6)],
             {"a": A1, "b": B2},
             id="modified, but unknown so far",
         ),
         pytest.param(
             [deleted(6, "b", B1)],
-            [Change("b", B1, None)],
+            [Change("b", B1, None, 6)],
             {"a": A1},
             id="deleted, but never known: its last state is told all the same",
         ),
@@ -257,7 +259,7 @@ def test_index_finds_what_is_there_now(
     assert coloured(writer.cache, "red") == red
     assert coloured(writer.cache, "blue") == blue
     expected = {name for name, found in (("red", red), ("blue", blue)) if found}
-    assert set(writer.cache._indexes["colour"]) == expected
+    assert set(writer.cache._picture.indexes["colour"]) == expected
 
 
 def test_index_is_rebuilt_by_a_list() -> None:
@@ -342,7 +344,7 @@ def test_changes_tell_all_and_indexes_agree_with_a_search(
         if number == indexed_at:
             writer.add_index("colour", colours)
         changes = writer.replace(step, 1) if isinstance(step, dict) else writer.apply(step)
-        for key, old, new in changes:
+        for key, old, new, _ in changes:
             assert told.get(key, old if new is None else None) is old
             told.pop(key, None)
             if new is not None:

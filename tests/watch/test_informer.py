@@ -100,13 +100,13 @@ async def test_handler_hears_of_lists_and_events(stage: Stage) -> None:
     told: Told = []
     stage.informer.add_handler(told.append)
     await stage.list({"a": "a1", "b": "b1"}, 5)
-    assert told == [("a", None, "a1"), ("b", None, "b1")]
+    assert told == [("a", None, "a1", 0), ("b", None, "b1", 0)]
     told.clear()
     await stage.say(put(6, "a", "a2"), gone(7, "b", "b1"), put(8, "c", "c1"))
-    assert told == [("a", "a1", "a2"), ("b", "b1", None), ("c", None, "c1")]
+    assert told == [("a", "a1", "a2", 6), ("b", "b1", None, 7), ("c", None, "c1", 8)]
     told.clear()
     await stage.relist({"a": "a3", "d": "d1"}, 20)
-    assert told == [("c", "c1", None), ("a", "a2", "a3"), ("d", None, "d1")]
+    assert told == [("c", "c1", None, 0), ("a", "a2", "a3", 0), ("d", None, "d1", 0)]
     assert (stage.picture(), stage.informer.cache.revision) == ({"a": "a3", "d": "d1"}, 20)
 
 
@@ -116,7 +116,7 @@ async def test_object_that_was_recreated_unseen_is_one_change(stage: Stage) -> N
     stage.informer.add_handler(told.append)
     await stage.list({"a": "the first a"}, 5)
     await stage.relist({"a": "another a"}, 9)
-    assert told == [("a", None, "the first a"), ("a", "the first a", "another a")]
+    assert told == [("a", None, "the first a", 0), ("a", "the first a", "another a", 0)]
 
 
 async def test_bookmark_moves_the_cache_and_tells_nobody(stage: Stage) -> None:
@@ -129,7 +129,7 @@ async def test_bookmark_moves_the_cache_and_tells_nobody(stage: Stage) -> None:
     await stage.say(Bookmark(3))
     assert stage.informer.cache.revision == 9
     await stage.say(put(12, "a", "a1"), Bookmark(15))
-    assert (told, stage.informer.cache.revision) == ([("a", None, "a1")], 15)
+    assert (told, stage.informer.cache.revision) == ([("a", None, "a1", 12)], 15)
 
 
 async def test_cache_changes_before_handlers_hear_of_it(stage: Stage) -> None:
@@ -173,11 +173,11 @@ async def test_late_handler_first_hears_of_what_is_there(stage: Stage) -> None:
     await stage.say(gone(6, "a", "a1"), put(7, "b", "b2"))
     early.clear()
     stage.informer.add_handler(late.append)
-    assert late == [("b", None, "b2")]
+    assert late == [("b", None, "b2", 0)]
     assert early == []
     await stage.say(put(8, "b", "b3"))
-    assert early == [("b", "b2", "b3")]
-    assert late == [("b", None, "b2"), ("b", "b2", "b3")]
+    assert early == [("b", "b2", "b3", 8)]
+    assert late == [("b", None, "b2", 0), ("b", "b2", "b3", 8)]
 
 
 async def test_handler_added_by_a_handler_misses_nothing(stage: Stage) -> None:
@@ -208,8 +208,8 @@ async def test_removed_handler_hears_no_more(stage: Stage) -> None:
     remove()
     remove()
     await stage.say(put(6, "a", "a2"))
-    assert told["stays"] == [("a", None, "a1"), ("a", "a1", "a2")]
-    assert told["goes"] == [("a", None, "a1")]
+    assert told["stays"] == [("a", None, "a1", 0), ("a", "a1", "a2", 6)]
+    assert told["goes"] == [("a", None, "a1", 0)]
 
 
 async def test_handler_that_removes_itself_takes_nothing_from_the_next(stage: Stage) -> None:
@@ -222,7 +222,7 @@ async def test_handler_that_removes_itself_takes_nothing_from_the_next(stage: St
     remove = stage.informer.add_handler(once)
     stage.informer.add_handler(told.append)
     await stage.list({"a": "a1", "b": "b1"}, 5)
-    assert told == [("a", None, "a1"), ("b", None, "b1")]
+    assert told == [("a", None, "a1", 0), ("b", None, "b1", 0)]
 
 
 async def test_handler_removed_by_another_hears_no_more_of_the_same_news(stage: Stage) -> None:
@@ -236,7 +236,7 @@ async def test_handler_removed_by_another_hears_no_more_of_the_same_news(stage: 
     stage.informer.add_handler(first)
     remove = stage.informer.add_handler(told.append)
     await stage.list({"a": "a1", "b": "b1", "c": "c1"}, 5)
-    assert told == [("a", None, "a1")]
+    assert told == [("a", None, "a1", 0)]
 
 
 async def test_one_function_subscribed_twice_is_two_subscriptions(stage: Stage) -> None:
@@ -246,12 +246,12 @@ async def test_one_function_subscribed_twice_is_two_subscriptions(stage: Stage) 
     remove = stage.informer.add_handler(handler)
     stage.informer.add_handler(handler)
     await stage.list({"a": "a1"}, 5)
-    assert told == [("a", None, "a1")] * 2
+    assert told == [("a", None, "a1", 0)] * 2
     remove()
     remove()
     told.clear()
     await stage.say(put(6, "a", "a2"))
-    assert told == [("a", "a1", "a2")]
+    assert told == [("a", "a1", "a2", 6)]
 
 
 # --- indexes and failures
@@ -291,10 +291,10 @@ async def test_failures_are_reported_and_change_nothing(clock: FakeClock) -> Non
         feed.news.put_nowait(error)
         await clock.advance()
         assert failures.pop() is error
-        assert (stage.picture(), told) == ({"a": "a1"}, [("a", None, "a1")])
+        assert (stage.picture(), told) == ({"a": "a1"}, [("a", None, "a1", 0)])
         await stage.say(put(6, "a", "a2"))
         await clock.advance(4.0)
-        assert told == [("a", None, "a1"), ("a", "a1", "a2")]
+        assert told == [("a", None, "a1", 0), ("a", "a1", "a2", 6)]
 
 
 async def test_failures_need_not_be_listened_to(stage: Stage) -> None:

@@ -243,7 +243,7 @@ async def test_promise_5(clock: FakeClock) -> None:
     assert set(shown) <= set(states)
     assert len(shown) < len(states), "some states were skipped"
     assert revisions == sorted(set(revisions)), "none was shown late or twice"
-    updates = [(old, new) for _, old, new in told if old is not None and new is not None]
+    updates = [(old, new) for _, old, new, _ in told if old is not None and new is not None]
     recreated = [(old, new) for old, new in updates if old.uid != new.uid]
     assert len(recreated) == 3, "each looked like an update, and the uid tells"
     assert not [change for change in told if change.new is None]

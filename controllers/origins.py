@@ -61,7 +61,7 @@ class Work:
 _WORK: ContextVar[Work | None] = ContextVar("verger_work", default=None)
 
 
-class Trace:
+class Origins:
     """Remembers who wrote what and why, for the newest revisions. It is of one plane."""
 
     def __init__(self, clock: Clock) -> None:
