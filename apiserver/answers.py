@@ -1,10 +1,13 @@
 """Answers as aiohttp sends them, with the headers that every answer carries."""
 
+import functools
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from email.utils import formatdate
 from typing import Any, Final
 
-from aiohttp import web
-from multidict import CIMultiDict
+from aiohttp import HttpVersion11, web
+from aiohttp.abc import AbstractStreamWriter
 from verger.apiserver.negotiation import JSON
 from verger.store.errors import ApiError, Forbidden, Unauthorized
 
@@ -13,6 +16,8 @@ WARNING_TOTAL: Final = 4096
 """upstream: beyond this many characters in all, each warning is cut to 256, and what is still too much is left out."""
 WARNINGS_MAX: Final = 64
 """Headers of one answer: Python's own client gives up at 100 of all sorts."""
+_BODILESS: Final = frozenset((204, 304))
+_LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
 def warning_headers(texts: Iterable[str]) -> list[str]:
@@ -32,49 +37,114 @@ def warning_headers(texts: Iterable[str]) -> list[str]:
     return out
 
 
-def headers(
-    content_type: str,
-    audit_id: str,
-    *,
-    warnings: Sequence[str] = (),
-    more: Mapping[str, str] | None = None,
-) -> "CIMultiDict[str]":
-    """The headers of an answer."""
-    out: CIMultiDict[str] = CIMultiDict(
-        {
-            "Audit-Id": audit_id,
-            "Cache-Control": "no-cache, private",
-            "Content-Type": content_type,
-        }
-    )
-    if more:
-        out.update(more)
-    if warnings:
-        for value in warning_headers(warnings):
-            out.add("Warning", value)
-    return out
+class _Headed(web.StreamResponse):
+    """An answer that writes its head itself.
+
+    Every answer has the same few headers, and building them by way of aiohttp's takes a fifth of a short request.
+    """
+
+    def __init__(
+        self,
+        content_type: str,
+        audit_id: str,
+        *,
+        status: int,
+        warnings: Sequence[str],
+        more: Mapping[str, str] | None,
+    ) -> None:
+        super().__init__(status=status)
+        fields = f"Audit-Id: {audit_id}\r\nContent-Type: {content_type}\r\n"
+        if not more or "Cache-Control" not in more:
+            fields += "Cache-Control: no-cache, private\r\n"
+        if more:
+            fields += "".join(f"{name}: {value}\r\n" for name, value in more.items())
+        if warnings:
+            fields += "".join(f"Warning: {value}\r\n" for value in warning_headers(warnings))
+        self._fields = fields
+
+    def _head(self, request: web.BaseRequest, framing: str) -> bytes:
+        """Status line and headers. Raises ValueError when a value would begin a line of its own."""
+        self._keep_alive = request.keep_alive
+        newest = request.version >= HttpVersion11
+        connection = ""
+        if newest is not request.keep_alive:
+            connection = f"Connection: {'close' if newest else 'keep-alive'}\r\n"
+        version = "1.1" if newest else "1.0"
+        fields = self._fields
+        if fields.count("\n") != fields.count("\r\n") or "\n " in fields or "\0" in fields:
+            raise ValueError("a header of an answer holds the end of a line")
+        return (
+            f"HTTP/{version} {self._status} {self._reason}\r\n{fields}{framing}{connection}Date: {_date(int(time.time()))}\r\n\r\n"
+        ).encode(errors="replace")
 
 
-def answer(
-    body: bytes,
-    audit_id: str,
-    *,
-    status: int = 200,
-    content_type: str = JSON,
-    warnings: Sequence[str] = (),
-    more: Mapping[str, str] | None = None,
-) -> web.Response:
-    """A complete answer."""
-    return web.Response(
-        body=body,
-        status=status,
-        headers=headers(content_type, audit_id, warnings=warnings, more=more),
-    )
+class Answer(_Headed):
+    """A complete answer, which leaves in one piece."""
+
+    def __init__(
+        self,
+        body: bytes,
+        audit_id: str,
+        *,
+        status: int = 200,
+        content_type: str = JSON,
+        warnings: Sequence[str] = (),
+        more: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(content_type, audit_id, status=status, warnings=warnings, more=more)
+        self.body = body
+
+    def encode(self, body: bytes, encoding: str) -> None:
+        """Replaces the body by an encoded form of it, which depends on what the client takes."""
+        self.body = body
+        self._fields += f"Content-Encoding: {encoding}\r\nVary: Accept-Encoding\r\n"
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Sends it. Raises ConnectionError."""
+        if self._eof_sent:
+            return None
+        body, bare = self.body, self._status in _BODILESS
+        head = self._head(request, "" if bare else f"Content-Length: {len(body)}\r\n")
+        writer = request.writer
+        await writer.write(head if bare or request.method == "HEAD" else head + body)
+        self._eof_sent = True
+        return writer
 
 
-def text(body: str, audit_id: str, *, status: int = 200) -> web.Response:
+class Stream(_Headed):
+    """An answer that comes in chunks, framed by who sends them: those of a watch go to many clients as they are."""
+
+    def __init__(self, content_type: str, audit_id: str, *, warnings: Sequence[str] = ()) -> None:
+        super().__init__(content_type, audit_id, status=200, warnings=warnings, more=None)
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Sends the head, at once: clients wait for it before they believe that a watch is open. Raises ConnectionError."""
+        if self._eof_sent or self._payload_writer is not None:
+            return self._payload_writer
+        self._payload_writer = writer = request.writer
+        await writer.write(self._head(request, "Transfer-Encoding: chunked\r\n"))
+        return writer
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Sends the end. Raises ConnectionError."""
+        if not self._eof_sent and self._payload_writer is not None:
+            await self._payload_writer.write(data + _LAST_CHUNK)
+        self._eof_sent = True
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of a Stream. upstream: RFC 9112, 7.1"""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+@functools.lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
+def text(body: str, audit_id: str, *, status: int = 200) -> Answer:
     """A plain text answer, as health checks and unknown paths give."""
-    return answer(
+    return Answer(
         body.encode(),
         audit_id,
         status=status,
@@ -83,7 +153,7 @@ def text(body: str, audit_id: str, *, status: int = 200) -> web.Response:
     )
 
 
-def page_not_found(audit_id: str) -> web.Response:
+def page_not_found(audit_id: str) -> Answer:
     """What stands at a path that nobody serves."""
     return text("404 page not found\n", audit_id, status=404)
 

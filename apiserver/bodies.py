@@ -105,6 +105,8 @@ def parse_json(body: bytes) -> Parsed:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BodyError(f"json parse error: {go_json_error(body, error)}") from None
+    if value is None:
+        return Parsed({}, [], [])  # Go leaves the object as it is
     if not isinstance(value, dict):
         raise BodyError(
             f"json parse error: json: cannot unmarshal {go_kind(value)} into Go value of type struct"

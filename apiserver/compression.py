@@ -5,9 +5,10 @@ upstream: apiserver/pkg/endpoints/handlers/responsewriters/writers.go
 
 import asyncio
 import zlib
-from typing import Final
+from typing import Final, TypeGuard
 
 from aiohttp import web
+from verger.apiserver.answers import Answer
 
 THRESHOLD: Final = 128 * 1024
 """Bytes; what is not larger is sent as it is."""
@@ -18,14 +19,11 @@ _IN_THREAD: Final = 512 * 1024
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
-def is_worthwhile(request: web.BaseRequest, response: web.StreamResponse) -> bool:
+def is_worthwhile(response: web.StreamResponse, request: web.BaseRequest) -> TypeGuard[Answer]:
     """Whether it is a large answer to a read of a client that takes gzip. Weighted encodings do not count, as upstream."""
-    if not isinstance(response, web.Response):
-        return False
-    body = response.body
     return (
-        isinstance(body, bytes)
-        and len(body) > THRESHOLD
+        isinstance(response, Answer)
+        and len(response.body) > THRESHOLD
         and request.method == "GET"
         and any(
             token.strip() == "gzip"
@@ -34,15 +32,11 @@ def is_worthwhile(request: web.BaseRequest, response: web.StreamResponse) -> boo
     )
 
 
-async def compress(response: web.StreamResponse) -> None:
+async def compress(answer: Answer) -> None:
     """Replaces the body of such an answer."""
-    assert isinstance(response, web.Response)  # noqa: S101 - see `is_worthwhile`
-    body = response.body
-    assert isinstance(body, bytes)  # noqa: S101
+    body = answer.body
     large = len(body) >= _IN_THREAD
-    response.body = await asyncio.to_thread(_gzip, body) if large else _gzip(body)
-    response.headers["Content-Encoding"] = "gzip"
-    response.headers.add("Vary", "Accept-Encoding")
+    answer.encode(await asyncio.to_thread(_gzip, body) if large else _gzip(body), "gzip")
 
 
 def _gzip(body: bytes) -> bytes:

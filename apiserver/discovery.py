@@ -7,7 +7,15 @@ import hashlib
 from collections.abc import Callable
 from typing import Any, Final
 
-from verger.apiserver.negotiation import JSON, YAML, Target, clauses, negotiate, not_acceptable
+from verger.apiserver.negotiation import (
+    JSON,
+    PROTOBUF,
+    YAML,
+    Target,
+    clauses,
+    negotiate,
+    not_acceptable,
+)
 from verger.store.kinds import Kind, Kinds, Subresource
 from verger.store.objects import encode
 
@@ -62,7 +70,8 @@ class Discovery:
                 return False
 
     def get(self, path: str, accept: str) -> tuple[bytes, str, str, Target | None]:
-        """The document at a path: body, media type, ETag, and the target when it is to be converted (YAML, indented).
+        """The document at a path: body, media type, ETag, and the target when it is to be converted (YAML, protobuf,
+        indented).
 
         Raises NotAcceptable.
         """
@@ -72,11 +81,12 @@ class Discovery:
                 body, etag = self._document(
                     f"{path} {version}", lambda: self._aggregated(path, version)
                 )
-                media = f"{JSON};g={_AGGREGATED_GROUP};v={version};as={_AGGREGATED_KIND}"
-                return body, media, etag, None
+                form = f"g={_AGGREGATED_GROUP};v={version};as={_AGGREGATED_KIND}"
+                media = f"{target.media_type};{form}"
+                return body, media, etag, target if target.media_type == PROTOBUF else None
             body, etag = self._document(path, self._versions if path == "/api" else self._groups)
             return body, target.media_type, etag, target
-        target = negotiate(accept, convertible=False)
+        target = negotiate(accept, convertible=False, protobuf=True)
         body, etag = self._document(path, lambda: self._below(path))
         return body, target.media_type, etag, target
 
@@ -154,19 +164,19 @@ class Discovery:
 
 
 def _choose(accept: str) -> tuple[str, Target]:
-    """The version of the aggregated document that the client prefers, or nothing and the target of the legacy one."""
+    """The version of the aggregated document that the client prefers, or nothing for the legacy one; and its target."""
     for media, parameters in clauses(accept) if accept else []:
-        if media not in (JSON, YAML, "*/*", "application/*"):
+        if media not in (JSON, YAML, PROTOBUF, "*/*", "application/*"):
             continue
         if not parameters.get("as"):
-            return "", negotiate(media, convertible=False)
+            return "", negotiate(media, convertible=False, protobuf=True)
         if (
-            media == JSON
+            media in (JSON, PROTOBUF)
             and parameters["as"] == _AGGREGATED_KIND
             and parameters.get("g") == _AGGREGATED_GROUP
             and parameters.get("v") in _AGGREGATED_VERSIONS
         ):
-            return parameters["v"], Target()
+            return parameters["v"], Target(media)
     if accept:
         raise not_acceptable()
     return "", Target()
@@ -176,7 +186,9 @@ def _verbs(kind: Kind) -> list[str]:
     """The verbs in upstream's order, which is another one for what clients define."""
     if kind.custom is None:
         return sorted(kind.verbs)
-    return [verb for verb in _CUSTOM_VERBS if verb in kind.verbs]
+    # What is about to go is not announced to take writes; some of them still have to be taken.
+    hidden = ("patch", "create", "update") if kind.custom.terminating else ()
+    return [verb for verb in _CUSTOM_VERBS if verb in kind.verbs and verb not in hidden]
 
 
 def _entry(kind: Kind) -> dict[str, Any]:

@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 from aiohttp import web
-from verger.apiserver.answers import answer, page_not_found, text
+from verger.apiserver.answers import Answer, page_not_found, text
 from verger.apiserver.discovery import Discovery
 from verger.apiserver.handlers import is_pretty, method_not_allowed
 from verger.apiserver.health import ENDPOINTS, Health
 from verger.apiserver.metrics import CONTENT_TYPE as METRICS_TYPE
 from verger.apiserver.metrics import Metrics
-from verger.apiserver.negotiation import Target, clauses, negotiate, not_acceptable
+from verger.apiserver.messages import Messages
+from verger.apiserver.negotiation import PROTOBUF, Target, clauses, negotiate, not_acceptable
 from verger.apiserver.options import Query
+from verger.apiserver.protobuf import Codec
 from verger.apiserver.paths import unknown_resource
 from verger.apiserver.representations import Writer
 from verger.apiserver.version import version_info
@@ -50,11 +52,11 @@ class Documents:
         self._issuer = issuer
         self._url = url
 
-    def answer(
-        self, request: web.BaseRequest, path: str, query: Query, audit_id: str
-    ) -> web.Response:
+    def answer(self, request: web.BaseRequest, path: str, query: Query, audit_id: str) -> Answer:
         """The document at a path. Raises NotFound, MethodNotAllowed, NotAcceptable."""
         accept = request.headers.get("Accept", "")
+        if request.method == "CONNECT":
+            raise method_not_allowed()  # a success would mean a tunnel
         if path.startswith(ENDPOINTS) and f"/{path.split('/')[1]}" in ENDPOINTS:
             return self._health_answer(path, query, audit_id)
         if path.startswith(_OIDC):
@@ -66,23 +68,23 @@ class Documents:
         )
         if not known:
             group = path.split("/")[2] if path.startswith("/apis/") else ""
-            if group in self._kinds.groups_served and group:
+            if group in self._kinds.groups_served and group and not self._kinds.is_custom(group):
                 raise unknown_resource()
             return page_not_found(audit_id)
         if request.method not in ("GET", "HEAD"):
             raise method_not_allowed()
         if path == "/metrics":
-            return answer(self._metrics.text(), audit_id, content_type=METRICS_TYPE)
+            return Answer(self._metrics.text(), audit_id, content_type=METRICS_TYPE)
         if path.startswith("/openapi/"):
             return self._openapi_answer(request, path, accept, audit_id)
         if path in ("/", "/version"):
             value = version_info(self._version) if path == "/version" else {"paths": self._paths()}
             # Version and root have always been indented, whoever asks.
             writer = Writer(negotiate(accept, convertible=False), pretty=True)
-            return answer(writer.value(value), audit_id, content_type=writer.content_type)
+            return Answer(writer.value(value), audit_id, content_type=writer.content_type)
         return self._discovery_answer(request, path, query, accept, audit_id)
 
-    def _oidc_answer(self, request: web.BaseRequest, path: str, audit_id: str) -> web.Response:
+    def _oidc_answer(self, request: web.BaseRequest, path: str, audit_id: str) -> Answer:
         found = self._issuer.document(path, self._url())
         if found is None:
             if path.startswith(f"{JWKS_PATH}/"):
@@ -91,7 +93,7 @@ class Documents:
         if request.method not in ("GET", "HEAD"):
             raise method_not_allowed()
         more = {"Cache-Control": f"public, max-age={MAX_AGE}"}
-        return answer(found.body, audit_id, content_type=found.media_type, more=more)
+        return Answer(found.body, audit_id, content_type=found.media_type, more=more)
 
     def _paths(self) -> list[str]:
         paths = ["/api", "/api/v1", "/apis"]
@@ -102,7 +104,7 @@ class Documents:
             paths += [DISCOVERY_PATH, JWKS_PATH]
         return sorted([*paths, *ENDPOINTS, "/metrics", "/openapi/v2", _OPENAPI_V3, "/version"])
 
-    def _health_answer(self, path: str, query: Query, audit_id: str) -> web.Response:
+    def _health_answer(self, path: str, query: Query, audit_id: str) -> Answer:
         report = self._health.report(path, verbose="verbose" in query, exclude=query.all("exclude"))
         if report is None:
             return page_not_found(audit_id)
@@ -110,30 +112,31 @@ class Documents:
 
     def _discovery_answer(
         self, request: web.BaseRequest, path: str, query: Query, accept: str, audit_id: str
-    ) -> web.Response:
+    ) -> Answer:
         body, media, etag, target = self._discovery.get(path, accept)
         if request.headers.get("If-None-Match") == etag:
-            return answer(b"", audit_id, status=304, content_type=media, more={"ETag": etag})
+            return Answer(b"", audit_id, status=304, content_type=media, more={"ETag": etag})
         if target is not None:
             pretty = is_pretty(query, request.headers.get("User-Agent", ""))
             if pretty or target != Target():
-                writer = Writer(target, pretty=pretty)
-                return answer(writer.value(orjson.loads(body)), audit_id, content_type=media)
+                messages = Messages(Codec(self._schemas)) if target.media_type == PROTOBUF else None
+                writer = Writer(target, pretty=pretty, messages=messages)
+                return Answer(writer.value(orjson.loads(body)), audit_id, content_type=media)
             body += b"\n"
         more = {"ETag": etag, "Vary": "Accept"}
-        return answer(body, audit_id, content_type=media, more=more)
+        return Answer(body, audit_id, content_type=media, more=more)
 
     def _openapi_answer(
         self, request: web.BaseRequest, path: str, accept: str, audit_id: str
-    ) -> web.Response:
+    ) -> Answer:
         document = self._openapi_document(path, accept)
         if document is None:
             return page_not_found(audit_id)
         # The address may carry a hash, but what is behind it can change with the kinds: clients must ask again.
         more = {"ETag": document.etag, "Cache-Control": "no-cache, private", "Vary": "Accept"}
         if request.headers.get("If-None-Match") == document.etag:
-            return answer(b"", audit_id, status=304, content_type=document.media_type, more=more)
-        return answer(document.body, audit_id, content_type=document.media_type, more=more)
+            return Answer(b"", audit_id, status=304, content_type=document.media_type, more=more)
+        return Answer(document.body, audit_id, content_type=document.media_type, more=more)
 
     def _openapi_document(self, path: str, accept: str) -> "Document | None":
         # Most planes are never asked: the import alone costs milliseconds.

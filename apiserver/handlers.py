@@ -9,28 +9,30 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
 from aiohttp import HttpVersion11, web
-from verger.apiserver.answers import answer, success
+from verger.apiserver.answers import Answer, success
 from verger.apiserver.bodies import BODY_MAX, Bodies, check_kind_stated, media_type_of
 from verger.apiserver.connections import connected_name, is_connection, refuse
 from verger.apiserver.messages import Messages
-from verger.apiserver.negotiation import JSON, PROTOBUF, Target, negotiate
+from verger.apiserver.negotiation import JSON, PROTOBUF, Target, negotiate, negotiate_stream
 from verger.apiserver.options import (
     Query,
     WriteVerb,
     check_timeout,
     delete_options,
+    is_cascade,
     list_options,
     watch_options,
     write_request,
 )
-from verger.apiserver.paths import Resource
+from verger.apiserver.paths import Resource, Unrouted
 from verger.apiserver.representations import PLAIN_WRITER, Writer
-from verger.apiserver.watching import Encoder, Watch
+from verger.apiserver.watching import Encoder, Watch, refused
 from verger.store.backend import Row
 from verger.store.decoding import DecodeError, Decoder
 from verger.store.errors import (
     BadRequest,
     MethodNotAllowed,
+    Timeout,
     TooLarge,
     UnsupportedMediaType,
 )
@@ -94,8 +96,13 @@ def requested_verb(method: str, resource: Resource, query: Query) -> str:
             return ""
 
 
+def _not_supported(verb: str, kind: Kind) -> MethodNotAllowed:
+    text = f"{verb} is not supported on resources of kind {quote(kind.resource)}"
+    return MethodNotAllowed(text, {"group": kind.group, "kind": kind.plural})
+
+
 def verb_of(method: str, resource: Resource, query: Query) -> Verb:
-    """The verb of a request, if the resource has it. Raises MethodNotAllowed."""
+    """The verb of a request, if the resource has it. Raises MethodNotAllowed, and Unrouted for what is in no namespace."""
     verb = requested_verb(method, resource, query)
     allowed: Collection[str] = (
         resource.kind.subresources[resource.subresource].verbs
@@ -110,7 +117,11 @@ def verb_of(method: str, resource: Resource, query: Query) -> Verb:
         or (resource.across and verb in ("create", "deletecollection"))
         or (resource.legacy_watch and verb != "watch")
     ):
-        raise method_not_allowed()
+        if resource.kind.custom is None:
+            raise method_not_allowed()
+        if resource.across:
+            raise Unrouted
+        raise _not_supported(verb or method.lower(), resource.kind)
     return cast("Verb", verb)
 
 
@@ -234,7 +245,7 @@ class Handlers:
             found = await self._registry.list(
                 resource.kind, resource.namespace, list_options(exchange.query)
             )
-        return answer(
+        return Answer(
             writer.list(resource.kind, found),
             exchange.audit_id,
             content_type=writer.content_type,
@@ -245,7 +256,7 @@ class Handlers:
         resource = exchange.resource
         options, timeout = watch_options(exchange.query, resource.name)
         native = resource.kind.custom is None
-        target = negotiate(exchange.header("Accept"), protobuf=native)
+        target = negotiate_stream(exchange.header("Accept"), protobuf=native)
         encoder = Encoder(
             resource.kind,
             target,
@@ -253,7 +264,11 @@ class Handlers:
             include=exchange.query.get("includeObject"),
             now=self._clock.time,
         )
-        subscription = await self._registry.watch(resource.kind, resource.namespace, options)
+        try:
+            subscription = await self._registry.watch(resource.kind, resource.namespace, options)
+        except Timeout as late:
+            # upstream: by the time that a revision has not come, the stream has begun
+            return await refused(exchange.request, encoder, late, exchange.audit_id)
         watch = Watch(
             subscription,
             encoder,
@@ -287,7 +302,7 @@ class Handlers:
         if answerer is not None:
             self._registry.check_posting(kind, resource.namespace, resource.name, obj, request)
             posting = Posting(form, resource.namespace, resource.name, obj, request)
-            return answer(
+            return Answer(
                 writer.value(await answerer(posting)),
                 exchange.audit_id,
                 status=201,
@@ -372,7 +387,8 @@ class Handlers:
         check_timeout(exchange.query)
         if resource.subresource:
             raise _unserved(resource)
-        options, dry_run = delete_options(exchange.query, await self._delete_body(exchange))
+        body = await self._delete_body(exchange)
+        options, dry_run = delete_options(exchange.query, body)
         request = WriteRequest(exchange.user, dry_run=dry_run, warnings=exchange.warnings)
         row, gone = await self._registry.delete(
             kind, resource.namespace, resource.name, options, request
@@ -380,13 +396,15 @@ class Handlers:
         if gone and not kind.rules.returns_deleted:
             details = {**details_of(kind, resource.name), "uid": uid_of(row.object)}
             writer = self._writer(exchange, convertible=False)
-            return answer(
+            return Answer(
                 writer.value(success(details)),
                 exchange.audit_id,
                 content_type=writer.content_type,
                 warnings=exchange.warnings,
             )
-        return self._answer_row(exchange, self._writer(exchange), row)
+        # upstream: what goes later is accepted in that one case; all other clients expect 200
+        status = 202 if not gone and is_cascade(exchange.query, body) else 200
+        return self._answer_row(exchange, self._writer(exchange), row, status=status)
 
     async def _delete_collection(self, exchange: Exchange) -> web.StreamResponse:
         resource = exchange.resource
@@ -398,7 +416,7 @@ class Handlers:
         deleted = await self._registry.delete_collection(
             resource.kind, resource.namespace, selection, options, request
         )
-        return answer(
+        return Answer(
             writer.list(resource.kind, deleted),
             exchange.audit_id,
             content_type=writer.content_type,
@@ -409,7 +427,7 @@ class Handlers:
         resource, query = exchange.resource, exchange.query
         row = self._registry.get(resource.kind, resource.namespace, connected_name(resource))
         refuse(resource, row.object, query.get("container"), self._registry.backend)
-        return answer(b"", exchange.audit_id, status=204, content_type="text/plain")
+        return Answer(b"", exchange.audit_id, status=204, content_type="text/plain")
 
     # What the verbs share
 
@@ -456,12 +474,12 @@ class Handlers:
         row: Row,
         *,
         status: int = 200,
-    ) -> web.Response:
+    ) -> Answer:
         kind, part = exchange.resource.kind, exchange.resource.subresource
         if part and (scaling := kind.scaling(part)):
             kind, shown = SCALE, scaling.shown(row.object)
             row = Row(row.key, row.namespace, shown, revision=row.revision, older=None)
-        return answer(
+        return Answer(
             writer.row(kind, row),
             exchange.audit_id,
             status=status,
@@ -498,7 +516,8 @@ class Handlers:
         parsed = self._bodies.parse(body, exchange.header("Content-Type"), _DELETE_OPTIONS, "")
         obj = parsed.obj
         kind, version = obj.get("kind") or "DeleteOptions", obj.get("apiVersion") or "v1"
-        if kind != "DeleteOptions":
+        known = ("v1", "meta.k8s.io/v1", exchange.resource.kind.api_version)
+        if kind != "DeleteOptions" or version not in known:
             raise BadRequest(
                 f'no kind {quote(str(kind))} is registered for version {quote(str(version))} in scheme "verger"'
             )

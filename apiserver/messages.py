@@ -15,6 +15,8 @@ from verger.store.kinds import Kind
 STREAM: Final = "application/vnd.kubernetes.protobuf;stream=watch"
 """The media type of a watch."""
 _META: Final = "k8s.io.apimachinery.pkg.apis.meta"
+_META_KINDS: Final = ("Status", "APIVersions", "APIGroupList", "APIGroup", "APIResourceList")
+"""What stands in v1 and is described with the metadata."""
 _LENGTH: Final = 4
 """Bytes before each frame, big-endian."""
 
@@ -52,13 +54,15 @@ class Messages:
         return self._codec.seal(kind.api_version, kind.list_kind, raw)
 
     def value(self, obj: Mapping[str, Any], type_name: str = "") -> bytes:
-        """Anything else that says what it is: a Status, a review, the metadata of objects; or an object of that type."""
-        api_version, kind = obj["apiVersion"], obj["kind"]
+        """Anything else that says what it is: a Status, a review, discovery, metadata of objects; or an object of that type."""
+        api_version, kind = obj.get("apiVersion", "v1"), obj["kind"]
         group, _, version = api_version.rpartition("/")
         if type_name:
             raw = self._codec.encode(type_name, obj)
-        elif kind == "Status" or group == "meta.k8s.io":
+        elif kind in _META_KINDS or group == "meta.k8s.io":
             raw = self._codec.encode_message(f"{_META}.{version}.{kind}", obj)
+        elif group == "apidiscovery.k8s.io":
+            raw = self._codec.encode_message(f"k8s.io.api.apidiscovery.{version}.{kind}", obj)
         else:
             package = group.partition(".")[0]
             raw = self._codec.encode(f"io.k8s.api.{package}.{version}.{kind}", obj)

@@ -81,3 +81,12 @@ def negotiate(accept: str, *, convertible: bool = True, protobuf: bool = False) 
         if convertible and group == "meta.k8s.io" and version in ("v1", "v1beta1"):
             return Target(media_type, form, version)
     raise not_acceptable()
+
+
+def negotiate_stream(accept: str, *, protobuf: bool) -> Target:
+    """The target of a watch, which has no form in YAML: documents there do not follow each other. Raises NotAcceptable."""
+    target = negotiate(accept, protobuf=protobuf)
+    if target.media_type == YAML:
+        known = ", ".join(f"{media};stream=watch" for media in (JSON, PROTOBUF))
+        raise NotAcceptable(f"only the following media types are accepted: {known}")
+    return target

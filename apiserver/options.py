@@ -202,6 +202,7 @@ def watch_options(query: Query, name: str = "") -> tuple[WatchOptions, int | Non
     """Which changes a watch is about, and for how many seconds. Raises BadRequest and Invalid."""
     labels, fields = _selectors(query, name)
     timeout = query.integer("timeoutSeconds")
+    query.integer("limit")  # means nothing here, but has to be a number
     match, revision = query.get("resourceVersionMatch"), query.get("resourceVersion")
     initial = query.flag("sendInitialEvents") if "sendInitialEvents" in query else None
     field = "resourceVersionMatch"
@@ -232,6 +233,13 @@ def _selectors(query: Query, name: str) -> tuple[Any, Any]:
         return labels, parse_fields(text)
     except SelectorError as error:
         raise BadRequest(str(error)) from None
+
+
+def is_cascade(query: Query, body: Mapping[str, Any] | None) -> bool:
+    """Whether a deletion asks in the old words that dependents go too: `orphanDependents` is false."""
+    if body is None:
+        return "orphanDependents" in query and not query.flag("orphanDependents")
+    return body.get("orphanDependents") is False
 
 
 def delete_options(query: Query, body: Mapping[str, Any] | None) -> tuple[DeleteOptions, bool]:

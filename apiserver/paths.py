@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from verger.store.errors import NotFound
 from verger.store.kinds import Kind, Kinds
+from verger.store.refusals import not_found
 
 _NAMESPACE_PARTS: Final = ("status", "finalize")
 
@@ -94,11 +95,11 @@ def _resource(kinds: Kinds, group: str, version: str, parts: list[str]) -> Resou
     if versions is None:
         raise Unrouted
     if version not in versions:
-        raise unknown_resource()
+        raise _nothing_there(kinds, group)
     if len(parts) > 1 and not parts[-1]:
         parts = parts[:-1]
     if "" in parts:
-        raise unknown_resource()
+        raise _nothing_there(kinds, group)
     watch = parts[0] == "watch"
     if watch:
         parts = parts[1:]
@@ -114,15 +115,22 @@ def _resource(kinds: Kinds, group: str, version: str, parts: list[str]) -> Resou
     if parts[2:3] == ["proxy"]:
         parts = parts[:3]  # what follows is for whoever is behind the proxy
     if not 1 <= len(parts) <= 3:
-        raise unknown_resource()
+        raise _nothing_there(kinds, group)
     kind = kinds.resource(group, version, parts[0])
     if kind is None or (namespace and not kind.namespaced):
-        raise unknown_resource()
+        raise _nothing_there(kinds, group)
     name = parts[1] if len(parts) > 1 else ""
     subresource = parts[2] if len(parts) > 2 else ""
     across = kind.namespaced and not namespace
-    if (across and name) or (subresource and subresource not in kind.subresources):
-        raise unknown_resource()
+    if across and name:
+        raise _nothing_there(kinds, group)
+    if subresource and subresource not in kind.subresources:
+        raise unknown_resource() if kind.custom is None else not_found(kind, name)
     if name and not kind.stored and not subresource and "get" not in kind.verbs:
         raise unknown_resource()
     return Resource(kind, namespace, name, subresource, watch, across)
+
+
+def _nothing_there(kinds: Kinds, group: str) -> NotFound | Unrouted:
+    """upstream: paths of what clients define are looked up in definitions, and what those do not know is no path."""
+    return Unrouted() if kinds.is_custom(group) else unknown_resource()

@@ -130,7 +130,7 @@ class Writer:
     def list(self, kind: Kind, found: ListResult) -> bytes:
         """One page of a list. Raises BadRequest and NotAcceptable."""
         metadata: dict[str, Any] = {"resourceVersion": str(found.revision)}
-        if kind.custom is not None:
+        if kind.custom is not None and not self.target.form:
             metadata["continue"] = ""  # such lists are no Go struct, which would leave it out
         if found.continue_token:
             metadata["continue"] = found.continue_token

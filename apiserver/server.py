@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from aiohttp import web
-from verger.apiserver.answers import answer, page_not_found, status_headers
+from verger.apiserver.answers import Answer, page_not_found, status_headers
 from verger.apiserver.bodies import BODY_MAX
 from verger.apiserver.calls import Call, Listener
 from verger.apiserver.compression import compress, is_worthwhile
@@ -142,7 +142,7 @@ class ApiServer:
             try:
                 query = _query(raw_query)
                 response = await self._authorized(request, raw_path, query, passing)
-                if is_worthwhile(request, response):
+                if is_worthwhile(response, request):
                     await compress(response)
             except ApiError as error:
                 response = self._error(error, request, query, passing)
@@ -194,7 +194,10 @@ class ApiServer:
             await self.listener.before(call)
         audit_id = passing.audit_id
         if isinstance(found, Resource):
-            verb = verb_of(request.method, found, query)
+            try:
+                verb = verb_of(request.method, found, query)
+            except Unrouted:
+                return page_not_found(audit_id)
             kind = found.kind
             passing.labels = (verb, kind.group, kind.version, kind.plural, found.subresource)
             exchange = Exchange(
@@ -209,12 +212,12 @@ class ApiServer:
 
     def _error(
         self, error: ApiError, request: web.BaseRequest, query: Query, passing: "_Passing"
-    ) -> web.Response:
+    ) -> Answer:
         # An error is written in JSON, unless that is the one thing that the client does not read.
         writer = self._handlers.error_writer(
             request.headers.get("Accept", ""), query, passing.agent
         )
-        return answer(
+        return Answer(
             writer.value(error.status()),
             passing.audit_id,
             status=error.code,

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from aiohttp import web
-from verger.apiserver.answers import headers
+from aiohttp.abc import AbstractStreamWriter
+from verger.apiserver.answers import Stream, chunk
 from verger.apiserver.messages import STREAM, Messages
 from verger.apiserver.negotiation import JSON, PROTOBUF, Target
 from verger.apiserver.representations import check_include, json_of, object_of, tables
@@ -19,22 +20,24 @@ from verger.store.kinds import Kind
 from verger.store.objects import encode
 from verger.store.reading import Subscription
 from verger.watch.chance import CHANCE
-from verger.watch.clock import Clock, Timer
+from verger.watch.clock import Clock, Timer, complete
 from verger.watch.event import EventType, Expired
 
 TIMEOUT_MIN: Final = 1800.0
 """Seconds that a watch without a timeout lasts, up to twice that. upstream: --min-request-timeout"""
 TICK: Final = 60.0
 """Seconds between bookmarks; a client that has not read anything for that long is disconnected."""
+AT_ONCE: Final = 16
+"""Events that are written one after the other without a look at how the client keeps up."""
 PIECE: Final = 256 * 1024
-"""Bytes from which on lines are written without waiting for more: what is written is held until the client reads it."""
+"""Bytes from which on events are written without waiting for more: what is written is held until the client reads it."""
 BOOKMARK_BEFORE_END: Final = 2.0
 """upstream: bookmarks come about once a minute, and once 2 s before the end."""
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 
 
 class Encoder:
-    """Turns events into lines, in the form that the client asked for."""
+    """Turns events into chunks, in the form that the client asked for."""
 
     def __init__(
         self,
@@ -59,20 +62,20 @@ class Encoder:
         self._include = include
         self._now = now
         self._defined = False
-        # Lines are kept with their rows, under the type of the event and the kind that shows it.
+        # Chunks are kept with their rows, under the type of the event and the kind that shows it.
         self._keys = {type_: (type_, kind) for type_ in EventType}
 
-    def line(self, type_: EventType, row: Row) -> bytes:
+    def event(self, type_: EventType, row: Row) -> bytes:
         """One event."""
         if self._plain:
             key = self._keys[type_]
             views = row.views
-            line: bytes | None = views.get(key) if views is not None else None
-            if line is None:
+            event: bytes | None = views.get(key) if views is not None else None
+            if event is None:
                 data = json_of(self._kind, row)
-                line = b'{"type":"%b","object":%b}\n' % (type_.value.encode(), data)
-                row.view(key, lambda _: line)
-            return line
+                event = chunk(b'{"type":"%b","object":%b}\n' % (type_.value.encode(), data))
+                row.view(key, lambda _: event)
+            return event
         if self._messages is not None and not self._target.form:
             return self._framed(self._messages, type_, row)
         # Tables are made from the stored form, whichever kind shows it.
@@ -116,18 +119,28 @@ class Encoder:
 
     def _event(self, type_: str, obj: Mapping[str, Any], type_name: str = "") -> bytes:
         if self._messages is not None:
-            return self._messages.event(type_, self._messages.value(obj, type_name))
-        return encode({"type": type_, "object": obj}) + b"\n"
+            return chunk(self._messages.event(type_, self._messages.value(obj, type_name)))
+        return chunk(encode({"type": type_, "object": obj}) + b"\n")
 
     def _framed(self, messages: Messages, type_: EventType, row: Row) -> bytes:
         kind = self._kind
 
         def make(row: Row) -> bytes:
             sealed = messages.row(kind, row, object_of)
-            return messages.event(type_.value, sealed)
+            return chunk(messages.event(type_.value, sealed))
 
         frame: bytes = row.view(("protobuf", type_, kind), make)
         return frame
+
+
+async def refused(
+    request: web.BaseRequest, encoder: Encoder, error: ApiError, audit_id: str
+) -> web.StreamResponse:
+    """A watch whose one event is an error."""
+    response = Stream(encoder.content_type, audit_id)
+    await response.prepare(request)
+    await request.writer.write(encoder.error(error))
+    return response
 
 
 class Watch:
@@ -155,7 +168,10 @@ class Watch:
         self._owed: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self._bookmark_due = False
-        self._waiter: asyncio.Future[None] | None = None
+        self._woken: asyncio.Future[None] | None = None
+        """What the task waits for while it sleeps."""
+        self._full = False
+        """Whether the client has to read before more is written."""
         self._writing = False
         self._written = 0
         self._written_at_tick = 0
@@ -183,23 +199,19 @@ class Watch:
         self._wake()
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._woken is not None:
+            complete(self._woken)
 
     async def run(
         self, request: web.BaseRequest, audit_id: str, warnings: Sequence[str] = ()
     ) -> web.StreamResponse:
         """Sends events until the watch ends or the client goes."""
-        response = web.StreamResponse(
-            headers=headers(self._encoder.content_type, audit_id, warnings=warnings)
-        )
-        response.enable_chunked_encoding()
+        response = Stream(self._encoder.content_type, audit_id, warnings=warnings)
         self._start_timers(request)
         self._transport = request.transport
         try:
-            # The headers go out at once: clients wait for them before they believe that the watch is open.
             await response.prepare(request)
-            await self._send(response)
+            await self._send(request.writer)
         except ConnectionError:
             pass  # the client has gone, which is one way for a watch to end
         finally:
@@ -208,54 +220,96 @@ class Watch:
             self._subscription.close()
         return response
 
-    async def _send(self, response: web.StreamResponse) -> None:
+    async def _send(self, writer: AbstractStreamWriter) -> None:
         subscription, encoder = self._subscription, self._encoder
         if (initial := subscription.initial()) is not None:
             rows, marked = initial
-            lines = [encoder.line(EventType.ADDED, row) for row in rows]
+            events = [encoder.event(EventType.ADDED, row) for row in rows]
             if marked:
-                lines.append(encoder.bookmark(subscription.initial_revision, ends_initial=True))
-            await self._write_all(response, lines)
+                events.append(encoder.bookmark(subscription.initial_revision, ends_initial=True))
+            await self._write_all(writer, events)
         try:
             while not self._ended:
-                if self._owed:
+                if self._full:
+                    await self._drain(writer)
+                elif self._owed:
                     owed, self._owed = self._owed, []
-                    await self._write_all(response, owed)
-                    continue
-                events = subscription.pending()
-                if events:
-                    lines = [encoder.line(event.type, event.object) for event in events]
-                    if len(lines) == 1:
-                        await self._write(response, lines[0])
-                    else:
-                        await self._write_all(response, lines)
+                    await self._write_all(writer, owed)
+                elif found := self._pending():
+                    await self._write_all(writer, found)
                 elif self._bookmark_due:
                     self._bookmark_due = False
-                    await self._write(response, encoder.bookmark(subscription.revision))
+                    await self._write(writer, encoder.bookmark(subscription.revision))
                 else:
-                    # Nothing is awaited between the look at the log and this.
-                    self._waiter = subscription.waiter()
-                    await self._waiter
+                    await self._idle()
         except Expired as expired:
             self._error = Gone(f"too old resource version: {expired.requested} ({expired.oldest})")
         if self._error is not None:
-            await self._write(response, encoder.error(self._error))
+            await self._write(writer, encoder.error(self._error))
 
-    async def _write_all(self, response: web.StreamResponse, lines: Sequence[bytes]) -> None:
-        """Many lines go out in few pieces, none of which is more than a slow client can read in a while."""
+    def _pending(self) -> list[bytes]:
+        event = self._encoder.event
+        return [event(news.type, news.object) for news in self._subscription.pending()]
+
+    async def _idle(self) -> None:
+        """Waits for what is not as simple as an event. Nothing may be awaited since nothing was pending."""
+        self._woken = asyncio.get_running_loop().create_future()
+        try:
+            self._listen()
+            await self._woken
+        finally:
+            self._woken = None
+
+    def _listen(self) -> None:
+        self._subscription.waiter().add_done_callback(self._push)
+
+    def _push(self, _: "asyncio.Future[None]") -> None:
+        """Sends what has happened while the task sleeps: to wake it would cost more than that. If in doubt, it is woken."""
+        if self._woken is None or self._woken.done():
+            return
+        transport = self._transport
+        if self._held is not None or transport is None or transport.is_closing():
+            self._wake()
+            return
+        try:
+            found = self._pending()
+        except Expired:
+            self._wake()  # it will find that, too
+            return
+        if len(found) > AT_ONCE:
+            self._owed += found
+            self._wake()
+            return
+        for event in found:
+            transport.write(event)
+        self._written += 1
+        if transport.get_write_buffer_size():
+            self._full = True
+            self._wake()
+        else:
+            self._listen()
+
+    async def _write_all(self, writer: AbstractStreamWriter, events: Sequence[bytes]) -> None:
+        """Many events go out in few pieces, none of which is more than a slow client can read in a while."""
         first = size = 0
-        for index, line in enumerate(lines):
-            size += len(line)
-            if size >= PIECE or index == len(lines) - 1:
-                await self._write(response, b"".join(lines[first : index + 1]))
+        for index, event in enumerate(events):
+            size += len(event)
+            if size >= PIECE or index == len(events) - 1:
+                await self._write(writer, b"".join(events[first : index + 1]))
                 first, size = index + 1, 0
 
-    async def _write(self, response: web.StreamResponse, data: bytes) -> None:
+    async def _write(self, writer: AbstractStreamWriter, data: bytes) -> None:
         if self._held is not None:
             self._held.append(data)
             return
         self._writing = True
-        await response.write(data)
+        await writer.write(data)
+        self._writing = False
+        self._written += 1
+
+    async def _drain(self, writer: AbstractStreamWriter) -> None:
+        self._full, self._writing = False, True
+        await writer.drain()
         self._writing = False
         self._written += 1
 

@@ -117,6 +117,8 @@ def parse_yaml(body: bytes) -> Parsed:
         if isinstance(error, BodyError):
             raise
         raise BodyError("yaml: nested too deeply, or not text") from None
+    if value is None:
+        return Parsed({}, [], [])
     if not isinstance(value, dict):
         raise BodyError(
             "json parse error: json: cannot unmarshal a scalar or a list into Go value of type struct"
