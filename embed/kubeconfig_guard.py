@@ -1,9 +1,12 @@
 """Keeps tests away from the user's own cluster: whoever opens what leads there is stopped, and his test fails.
 
+The token of a pod is not there: clients look for it first, and go on to KUBECONFIG without it.
+
 It sees what this Python process opens. Programs that tests start find a KUBECONFIG that names an empty file, unless the
 test gives them another one.
 """
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -17,10 +20,9 @@ class KubeconfigGuard:
 
     def __init__(self, kubeconfig: str) -> None:
         """Of the user whose KUBECONFIG says that."""
-        paths = [str(Path.home() / ".kube" / "config"), _ACCOUNT]
-        paths += kubeconfig.split(os.pathsep)
+        paths = [str(Path.home() / ".kube" / "config"), *kubeconfig.split(os.pathsep)]
         self._paths = frozenset(path for text in paths if text for path in _spellings(text))
-        self._names = frozenset(os.path.basename(path) for path in self._paths)
+        self._names = frozenset(os.path.basename(path) for path in {*self._paths, _ACCOUNT})
         self.armed = False
         self.opened: list[str] = []
         """What was opened since somebody looked."""
@@ -37,7 +39,11 @@ class KubeconfigGuard:
             return
         text = os.fsdecode(path)
         # Everything that is opened comes through here; few files have such a name.
-        if text.rpartition("/")[2] in self._names and self._paths & _spellings(text):
+        if text.rpartition("/")[2] not in self._names:
+            return
+        if text == _ACCOUNT:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), text)
+        if self._paths & _spellings(text):
             self.opened.append(text)
             raise PermissionError(
                 f"{text} leads to a cluster that is no test's: see --verger-guard"

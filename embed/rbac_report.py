@@ -33,6 +33,10 @@ _EVERYBODY: Final = (
 """Subjects whose rights need no role of the user's own."""
 
 
+_MAY_CREATE: Final = ("update", "patch")
+"""Verbs by which an object can come to be; who does so needs the right to create it as well."""
+
+
 class Right(NamedTuple):
     """A verb on a resource in a namespace; without a namespace, in all of them or of what is in none."""
 
@@ -81,6 +85,8 @@ class Usage:
         self.users[user.name] = user
         counts = self.refused if call.code == 403 else self.counts
         counts[user.name][right] += 1
+        if call.code == 201 and call.verb in _MAY_CREATE:
+            counts[user.name][right._replace(verb="create")] += 1
 
     def clear(self) -> None:
         """Forgets everything."""
@@ -186,8 +192,7 @@ def report(usage: Usage, policy: Policy) -> RbacReport:
 
 
 def _identity(user: User, usage: Usage, policy: Policy) -> Identity:
-    used, refused = usage.counts[user.name], usage.refused[user.name]
-    asked = {*used, *refused}
+    used, asked = usage.counts[user.name], {*usage.counts[user.name], *usage.refused[user.name]}
     own: dict[Grant, tuple[Rule, ...]] = {}
     shared: list[Rule] = []
     for namespace in sorted({"", *(right.namespace for right in asked)}):
@@ -197,6 +202,12 @@ def _identity(user: User, usage: Usage, policy: Policy) -> Identity:
                 shared += rules
             else:
                 own[grant] = rules
+    # Who was refused what he may do would have created an object by it.
+    refused: Counter[Right] = Counter()
+    for right, times in usage.refused[user.name].items():
+        by_the_way = right.verb in _MAY_CREATE and _gives(own, right.asked(user))
+        refused[right._replace(verb="create") if by_the_way else right] += times
+    asked |= set(refused)
     needed = frozenset(
         right for right in asked if not any(rule.covers(right.asked(user)) for rule in shared)
     )
@@ -209,6 +220,15 @@ def _identity(user: User, usage: Usage, policy: Policy) -> Identity:
         }
     )
     return Identity(user.name, dict(used), dict(refused), unused, needed, MASTERS in user.groups)
+
+
+def _gives(own: Mapping[Grant, Iterable[Rule]], asked: Attributes) -> bool:
+    return any(
+        rule.covers(asked)
+        for grant, rules in own.items()
+        if grant.namespace in ("", asked.namespace)
+        for rule in rules
+    )
 
 
 def _unused(rule: Rule, grant: Grant, used: Iterable[Right]) -> Iterable[str]:

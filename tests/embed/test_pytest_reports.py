@@ -138,6 +138,12 @@ GUARDED = """
         said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
         assert said.split() == [os.devnull, "False"]
 
+    def test_pod():
+        try:
+            open("/var/run/secrets/kubernetes.io/serviceaccount/token")
+        except FileNotFoundError:
+            pass
+
     def test_other(verger_kubeconfig, tmp_path):
         assert verger_kubeconfig.read_text()
         (tmp_path / "config").write_text("mine")
@@ -163,12 +169,12 @@ def home(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_guard_fails_tests_that_open_the_users_kubeconfig(
     pytester: pytest.Pytester, home: Path, by: str
 ) -> None:
-    """Also when they swallow the error; other files of that name are nobody's business."""
+    """Also when they swallow the error; that a pod's token is looked for is no mistake, and other files are nobody's business."""
     if by == "ini":
         pytester.makeini("[pytest]\nverger_guard = true")
     arguments = {"option": ["--verger-guard"], "workers": ["--verger-guard", "-n2"]}.get(by, [])
     result = run(pytester, GUARDED, *arguments)
-    result.assert_outcomes(passed=2, failed=3)
+    result.assert_outcomes(passed=3, failed=3)
     result.stdout.fnmatch_lines([f"*the test has opened {home}/.kube/config, which leads to a cl*"])
 
 
@@ -176,4 +182,4 @@ def test_guard_is_no_more_than_asked_for(pytester: pytest.Pytester, home: Path) 
     """Without it nobody is stopped, and the environment is the user's."""
     assert home.exists()
     result = run(pytester, GUARDED)
-    result.assert_outcomes(passed=4, failed=1)
+    result.assert_outcomes(passed=5, failed=1)
