@@ -9,9 +9,9 @@ What this controller keeps true, for each account:
 - in mode `auto` the account has one token of ours, named `<account>-token-<5>`, and refers to it.
 
 A token of ours is recognised by its name and its uid annotation, so one that was made by a run that did not live to
-refer to it is found again. Before one is made, the namespace is read live: the cache may be behind our own writes. The
-name is new each time: a token that was deleted to revoke it must not come back, and RSA signatures of the same claims
-are the same.
+refer to it is found again. Before one is made, the namespace is read live, unless it is known what the cache does not
+show yet (`made`). The name is new each time: a token that was deleted to revoke it must not come back, and RSA
+signatures of the same claims are the same.
 
 upstream: pkg/controller/serviceaccount/tokens_controller.go, up to 1.23 for the tokens of its own; unlike it, a key is
 never given up.
@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+from verger.controllers.made import Made
 from verger.controllers.reconcile import DONE, MADE, Enqueue, Object, Result, Subscriber
 from verger.controllers.recorder import Recorder
 from verger.identity.keyring import KeyRing
@@ -161,6 +162,8 @@ class Tokens:
     verified again and again."""
     _written: dict[str, Object] = field(default_factory=dict, init=False)
     """uid of an account -> what this controller has made of it, until the cache shows it."""
+    _made: Made = field(init=False)
+    """uid of an account -> the token that this run has made for it."""
 
     def subscribe(self, subscriber: Subscriber, enqueue: Enqueue[Key]) -> None:
         """Accounts, and token Secrets."""
@@ -169,6 +172,7 @@ class Tokens:
             old, new = change.old, change.new
             if old is not None and (new is None or uid_of(new) != uid_of(old)):
                 self._written.pop(uid_of(old), None)
+                self._made.forget(uid_of(old))
             account = new or old
             if account is not None:
                 enqueue(AccountKey(namespace_of(account), name_of(account)))
@@ -189,6 +193,7 @@ class Tokens:
             fields=f"type={TOKEN_SECRET}",
             indexes={_BY_ACCOUNT: _index},
         )
+        self._made = Made(self._secrets)
         self._accounts = subscriber.follow(self.kinds.core("ServiceAccount"), account_changed)
 
     async def reconcile(self, key: Key) -> Result:
@@ -361,23 +366,28 @@ class Tokens:
     async def _ensure_own(self, account: Object, secrets: list[Object]) -> bool:
         """One token of ours, one reference to it and none to one that is gone. Whether it was made unseen by the cache."""
         own = [secret for secret in secrets if is_own(secret, account)]
+        cached = bool(own)
+        if not own and (made := self._made.get(uid_of(account))) is not None:
+            own = [made]
         referred = references(account)
-        there = {name_of(secret) for secret in secrets}
+        there = {name_of(secret) for secret in (*secrets, *own)}
         stale = [name for name in referred if named_like_own(name, account) and name not in there]
         if len(own) == 1 and name_of(own[0]) in referred and not stale:
-            return False
+            return not cached
         kind = self.kinds.core("Secret")
         stale = [name for name in stale if not await self._there(name, namespace_of(account))]
-        cached = bool(own)
-        if len(own) != 1:
-            # The cache may not have our own last write yet.
+        looked_at = 0
+        if len(own) > 1 or (not own and not self._made.knows(uid_of(account))):
             listed = await self.client.list(
                 kind, namespace_of(account), fields=f"type={TOKEN_SECRET}"
             )
+            looked_at = listed.revision
             own = [secret for secret in listed.items if is_own(secret, account)]
         own.sort(
             key=lambda s: (name_of(s) not in referred, meta(s)["creationTimestamp"], name_of(s))
         )
+        if looked_at:
+            self._made.looked(uid_of(account), looked_at, own[0] if own else None)
         if own:
             name = name_of(own[0])
         else:
@@ -422,6 +432,7 @@ class Tokens:
             "type": TOKEN_SECRET,
             "data": data,
         }
+        self._made.begins(uid_of(account))
         try:
             created = await self.client.create(self.kinds.core("Secret"), secret)
         except AlreadyExists:
@@ -438,6 +449,7 @@ class Tokens:
                     f"its token cannot be created: {error}",
                 )
             raise
+        self._made.done(uid_of(account), created)
         self._vetted[uid_of(created)] = (data["token"], uid_of(account))
         self.log.debug("created token", secret=name, namespace=namespace, account=name_of(account))
         return name
