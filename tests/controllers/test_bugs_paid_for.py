@@ -160,7 +160,7 @@ async def test_already_exists_is_success(
 )
 async def test_eleven_failures_in_a_row(controller: str, pattern: str) -> None:
     """upstream gives up a token after ten retries, and nobody comes back to it: here the twelfth try succeeds."""
-    cluster = Cluster(*{ACCOUNTS, ROOT_CA, TOKENS, NAMESPACES})
+    cluster = Cluster(*ALL)
     failing = Fails(pattern, lambda: InternalError("broken"), times=11)
     cluster.clients[controller].taps.append(failing)
     await cluster.create(namespace("one"), namespace("gone"), opaque_secret("gone/a"))
@@ -183,7 +183,7 @@ async def test_eleven_failures_in_a_row(controller: str, pattern: str) -> None:
 )
 async def test_conflict_without_a_change_behind_it(controller: str, pattern: str) -> None:
     """No event comes after it, so that the key must not wait for one."""
-    cluster = Cluster(*{ACCOUNTS, ROOT_CA, TOKENS, NAMESPACES})
+    cluster = Cluster(*ALL)
     conflicts = Fails(pattern, lambda: Conflict("changed"), times=3)
     cluster.clients[controller].taps.append(conflicts)
     await cluster.create(
