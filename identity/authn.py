@@ -10,12 +10,13 @@ import os
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from verger.identity.keyring import KeyRing
 from verger.identity.tokens import LEGACY_ISSUER, Claims, TokenError, check_audiences, verify
-from verger.identity.validate import Lookup, MarkedInvalid, Proven, validate
+from verger.identity.validate import Lookup, MarkedInvalid, Proven, check_times, validate
 from verger.store.errors import Unauthorized
+from verger.store.objects import is_terminating
 from verger.store.request import AUTHENTICATED, User
 from verger.watch.clock import Clock
 
@@ -73,8 +74,9 @@ class StaticToken:
 class ServiceAccountTokens:
     """Tokens that were signed by a ring of keys.
 
-    What is remembered is that a signature was good, which never changes while the keys do not. The time of a token and
-    the objects that it depends on are looked at on every request: a revoked token is refused from that moment on.
+    What is remembered is that a signature was good, which never changes while the keys do not, and which versions of
+    which objects were found to be in order. The time of a token, and whether these are the versions that are there, is
+    looked at on every request: a revoked token is refused from that moment on.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class ServiceAccountTokens:
         self.audiences = tuple(audiences)
         """The audiences of this server."""
         self._on_legacy_use = on_legacy_use
-        self._verified: OrderedDict[bytes, Claims] = OrderedDict()
+        self._verified: OrderedDict[bytes, _Known] = OrderedDict()
         self._generation = keys.generation
         self.uses: Counter[str] = Counter()
         """How often tokens of which sort were accepted: valid, stale, manual, auto; and invalid, those that were marked."""
@@ -117,10 +119,14 @@ class ServiceAccountTokens:
 
     def review(self, token: str, wanted: Sequence[str]) -> tuple[Proven, tuple[str, ...]]:
         """Whom a token stands for, and for which of the wanted audiences. Raises TokenError."""
-        claims = self._claims(token)
+        known = self._known(token)
+        claims = known.claims
         audiences = check_audiences(claims, wanted, self.audiences)
+        now = self._clock.time()
         try:
-            proven = validate(claims, token, self._lookup, self._clock.time())
+            proven = known.still(self._lookup, now)
+            if proven is None:
+                proven = known.prove(token, self._lookup, now)
         except MarkedInvalid as marked:
             self.uses["invalid"] += 1
             self._on_legacy_use(marked.secret)
@@ -129,25 +135,83 @@ class ServiceAccountTokens:
             self.uses["auto" if proven.warnings else "manual"] += 1
             self._on_legacy_use(proven.used_secret)
         elif claims.warn_after:
-            self.uses["stale" if self._clock.time() > claims.warn_after else "valid"] += 1
+            self.uses["stale" if now > claims.warn_after else "valid"] += 1
         return proven, audiences
 
-    def _claims(self, token: str) -> Claims:
+    def _known(self, token: str) -> "_Known":
         if self._generation != self._keys.generation:
             self._verified.clear()
             self._generation = self._keys.generation
         digest = hashlib.blake2b(_bytes(token), key=self._secret, digest_size=16).digest()
-        claims = self._verified.get(digest)
-        if claims is not None:
+        known = self._verified.get(digest)
+        if known is not None:
             self.lookups["hit"] += 1
             self._verified.move_to_end(digest)
-            return claims
+            return known
         self.lookups["miss"] += 1
-        claims = verify(token, keys=self._keys, issuers=self._issuers)
-        self._verified[digest] = claims
+        known = _Known(verify(token, keys=self._keys, issuers=self._issuers))
+        self._verified[digest] = known
         if len(self._verified) > VERIFIED_MAX:
             self._verified.popitem(last=False)
-        return claims
+        return known
+
+
+class _Known:
+    """A token whose signature is good, and whom it stood for when the objects that it depends on were last looked at.
+
+    Versions of objects never change: as long as the store has the very same ones, nothing about them has to be judged
+    again. The time is another matter.
+    """
+
+    __slots__ = ("_proven", "_seen", "claims")
+
+    def __init__(self, claims: Claims) -> None:
+        self.claims = claims
+        self._proven: Proven | None = None
+        self._seen: Sequence[_Seen] = ()
+
+    def still(self, lookup: Lookup, now: float) -> Proven | None:
+        """Whom it stands for if nothing has changed, else None. Raises TokenError when its time is over."""
+        if self._proven is None:
+            return None
+        for seen in self._seen:
+            if lookup.get(seen.plural, seen.namespace, seen.name) is not seen.object:
+                self._proven = None
+                return None
+        claims = self.claims
+        if not claims.legacy:
+            check_times(claims.not_before, claims.expires, claims.issued_at, now=now)
+        return self._proven
+
+    def prove(self, token: str, lookup: Lookup, now: float) -> Proven:
+        """Whom it stands for. Raises TokenError."""
+        noting = _NotingLookup(lookup)
+        proven = validate(self.claims, token, noting, now)
+        # What is being deleted is good for a while, and then no more, without any change.
+        if not any(is_terminating(seen.object) for seen in noting.seen):
+            self._proven, self._seen = proven, noting.seen
+        return proven
+
+
+class _Seen(NamedTuple):
+    plural: str
+    namespace: str
+    name: str
+    object: Mapping[str, Any]
+
+
+class _NotingLookup:
+    """Notes what it finds."""
+
+    def __init__(self, inner: Lookup) -> None:
+        self._inner = inner
+        self.seen: list[_Seen] = []
+
+    def get(self, plural: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        found = self._inner.get(plural, namespace, name)
+        if found is not None:
+            self.seen.append(_Seen(plural, namespace, name, found))
+        return found
 
 
 class ClientCertificate:

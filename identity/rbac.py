@@ -25,6 +25,8 @@ ROLE_BINDINGS: Final = f"rolebindings.{GROUP}"
 CLUSTER_ROLE_BINDINGS: Final = f"clusterrolebindings.{GROUP}"
 _RESOURCES: Final = (CLUSTER_ROLES, ROLES, CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS)
 ALL: Final = "*"
+DECIDED_MAX: Final = 4096
+"""Decisions that are kept until the policy changes."""
 
 Subject = tuple[str, str]
 """A kind of subject (User or Group), and the name that it has in requests."""
@@ -138,6 +140,7 @@ class Policy:
         self._backend = backend
         self._cursors: dict[str, Cursor[Row]] = {}
         self._revision = -1
+        self._changes = 0
         self._roles: dict[RoleKey, Sequence[Mapping[str, Any]]] = {}
         self._compiled: dict[RoleKey, tuple[Rule, ...]] = {}
         """The rules of roles that somebody has been asked about: most never are."""
@@ -145,6 +148,11 @@ class Policy:
         """(namespace or nothing, subject) -> key of the binding -> what it gives."""
         self._bound: dict[tuple[str, str], list[tuple[str, Subject]]] = {}
         """(resource, key) of a binding -> where its grants stand."""
+
+    def generation(self) -> int:
+        """A number that is another one after every change of a role or binding."""
+        self._catch_up()
+        return self._changes
 
     def grants(self, user: User, namespace: str) -> Iterator[Grant]:
         """What bindings give to a user: those for all namespaces first."""
@@ -188,15 +196,18 @@ class Policy:
                 if cursor is None:
                     self._load()
                     return
-                for event in cursor.read():
-                    self._forget(resource, event.object)
-                    if event.type is not EventType.DELETED:
-                        self._learn(resource, event.object)
+                while events := cursor.read():
+                    self._changes += 1
+                    for event in events:
+                        self._forget(resource, event.object)
+                        if event.type is not EventType.DELETED:
+                            self._learn(resource, event.object)
         except Expired:
             self._load()
 
     def _load(self) -> None:
         """Reads everything anew: at the start, and when the history has moved on without us."""
+        self._changes += 1
         for cursor in self._cursors.values():
             cursor.close()
         self._roles.clear()
@@ -246,19 +257,49 @@ class Rbac:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        self._generation = -1
+        self._decided: dict[tuple[object, ...], Decision] = {}
+        """What has been decided since the policy last changed, for objects of whatever name."""
 
     def decide(self, attributes: Attributes) -> Decision:
         """Whether some role of the user allows the request."""
+        if self._generation != (generation := self._policy.generation()):
+            self._decided.clear()
+            self._generation = generation
+        user, about = attributes.user, attributes.resource or attributes.path
+        key = (
+            user.name,
+            user.groups,
+            attributes.verb,
+            about,
+            attributes.group,
+            attributes.subresource,
+            attributes.namespace,
+        )
+        known = self._decided.get(key)
+        if known is not None:
+            return known
+        decision, named = self._decide(attributes)
+        if not named:
+            if len(self._decided) >= DECIDED_MAX:
+                self._decided.clear()
+            self._decided[key] = decision
+        return decision
+
+    def _decide(self, attributes: Attributes) -> tuple[Decision, bool]:
+        """The decision, and whether a rule that is for certain names alone had a say in it."""
         errors: list[str] = []
+        named = False
         for grant in self._policy.grants(attributes.user, attributes.namespace):
             rules = self._policy.role(grant)
             if rules is None:
                 errors.append(_missing(grant))
                 continue
             for rule in rules:
+                named = named or bool(rule.names)
                 if rule.covers(attributes):
-                    return Decision(True, grant.reason())
-        return Decision(False, _reason(errors))
+                    return Decision(True, grant.reason()), named
+        return Decision(False, _reason(errors)), named
 
     def rules(self, user: User, namespace: str) -> tuple[Sequence[PolicyRule], str]:
         """The rules of all roles of the user."""

@@ -235,6 +235,32 @@ def test_right_that_was_taken_away_is_gone_with_the_next_question() -> None:
     assert not rbac.decide(question).allowed
 
 
+def test_more_changes_than_are_read_at_once() -> None:
+    """However much has been written since the last question, all of it counts."""
+    world = Bindings()
+    world.role("r", rule("get", "pods"))
+    rbac = Rbac(world.policy)
+    assert not rbac.decide(asks("get", "pods")).allowed
+    for number in range(1500):
+        world.bind(f"b-{number}", "ClusterRole r", "User bob")
+    world.bind("last", "ClusterRole r", "User jane")
+    assert rbac.decide(asks("get", "pods")).allowed
+    world.drop("ClusterRoleBinding", "last")
+    assert not rbac.decide(asks("get", "pods")).allowed
+
+
+def test_what_is_allowed_for_one_name_is_not_for_another() -> None:
+    """A decision about one object says nothing about the next one where rules name objects."""
+    world = Bindings()
+    world.role("r", rule("get", "pods", names="mine"))
+    world.bind("b", "ClusterRole r", "User jane")
+    rbac = Rbac(world.policy)
+    for _ in range(2):
+        assert rbac.decide(asks("get", "pods", name="mine")).allowed
+        assert not rbac.decide(asks("get", "pods", name="yours")).allowed
+        assert not rbac.decide(asks("get", "pods")).allowed
+
+
 def test_binding_that_names_somebody_twice_gives_its_role_once() -> None:
     """By name and by group: the rules are listed once for each binding."""
     world = Bindings()
