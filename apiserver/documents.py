@@ -9,13 +9,13 @@ from verger.apiserver.answers import Answer, page_not_found, text
 from verger.apiserver.discovery import Discovery
 from verger.apiserver.handlers import is_pretty, method_not_allowed
 from verger.apiserver.health import ENDPOINTS, Health
+from verger.apiserver.messages import Messages
 from verger.apiserver.metrics import CONTENT_TYPE as METRICS_TYPE
 from verger.apiserver.metrics import Metrics
-from verger.apiserver.messages import Messages
 from verger.apiserver.negotiation import PROTOBUF, Target, clauses, negotiate, not_acceptable
 from verger.apiserver.options import Query
-from verger.apiserver.protobuf import Codec
 from verger.apiserver.paths import unknown_resource
+from verger.apiserver.protobuf import Codec
 from verger.apiserver.representations import Writer
 from verger.apiserver.version import version_info
 from verger.identity.oidc import DISCOVERY_PATH, JWKS_PATH, MAX_AGE, Issuer
@@ -25,6 +25,8 @@ from verger.store.schemas import Schemas
 if TYPE_CHECKING:
     from verger.apiserver.openapi import Document, OpenApi
 
+CONTROLLERS: Final = "/debug/controllers"
+"""What the controllers are about."""
 _OPENAPI_V3: Final = "/openapi/v3"
 _OIDC: Final = ("/.well-known/", JWKS_PATH)
 
@@ -41,7 +43,9 @@ class Documents:
         kubernetes_version: str,
         issuer: Issuer,
         url: Callable[[], str],
+        controllers: Callable[[], str],
     ) -> None:
+        """`controllers` tells in JSON what they are about."""
         self._kinds = kinds
         self._discovery = Discovery(kinds)
         self._schemas = schemas
@@ -51,6 +55,7 @@ class Documents:
         self._version = kubernetes_version
         self._issuer = issuer
         self._url = url
+        self._controllers = controllers
 
     def answer(self, request: web.BaseRequest, path: str, query: Query, audit_id: str) -> Answer:
         """The document at a path. Raises NotFound, MethodNotAllowed, NotAcceptable."""
@@ -62,7 +67,7 @@ class Documents:
         if path.startswith(_OIDC):
             return self._oidc_answer(request, path, audit_id)
         known = (
-            path in ("/", "/version", "/metrics", "/openapi/v2", _OPENAPI_V3)
+            path in ("/", "/version", "/metrics", CONTROLLERS, "/openapi/v2", _OPENAPI_V3)
             or path.startswith(f"{_OPENAPI_V3}/")
             or self._discovery.serves(path)
         )
@@ -75,6 +80,8 @@ class Documents:
             raise method_not_allowed()
         if path == "/metrics":
             return Answer(self._metrics.text(), audit_id, content_type=METRICS_TYPE)
+        if path == CONTROLLERS:
+            return Answer(self._controllers().encode(), audit_id, content_type="application/json")
         if path.startswith("/openapi/"):
             return self._openapi_answer(request, path, accept, audit_id)
         if path in ("/", "/version"):
@@ -102,7 +109,9 @@ class Documents:
                 paths += [f"/apis/{group}", *(f"/apis/{group}/{version}" for version in versions)]
         if not self._issuer.problem:
             paths += [DISCOVERY_PATH, JWKS_PATH]
-        return sorted([*paths, *ENDPOINTS, "/metrics", "/openapi/v2", _OPENAPI_V3, "/version"])
+        return sorted(
+            [*paths, *ENDPOINTS, CONTROLLERS, "/metrics", "/openapi/v2", _OPENAPI_V3, "/version"]
+        )
 
     def _health_answer(self, path: str, query: Query, audit_id: str) -> Answer:
         report = self._health.report(path, verbose="verbose" in query, exclude=query.all("exclude"))

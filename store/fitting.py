@@ -46,6 +46,9 @@ STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 _METADATA: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
+_IN_TWO_GROUPS: Final = "Event"
+"""The kind whose objects two groups show."""
+
 
 class Unfit(Exception):
     """The object is not one of the kind; the text says why."""
@@ -81,7 +84,7 @@ class Fitter:
     def _fit(self, form: Form, obj: Object) -> list[str]:
         if form.custom is not None:
             return self._fit_custom(form, form.custom, obj)
-        _check_type(form, obj)
+        self._check_type(form, obj)
         try:
             unknown = self._decoder.decode(form.type_name, obj)
         except DecodeError as error:
@@ -99,10 +102,37 @@ class Fitter:
             raise Unfit("metadata must be an object")
         try:
             unknown = self._decoder.decode(_METADATA, metadata)
+            embedded = custom.fit_embedded(obj, self._decoder)
         except DecodeError as error:
             raise Unfit(str(error)) from None
-        paths = [f"metadata.{path}" for path in unknown]
-        return [unknown_field(path) for path in sorted([*paths, *custom.prune(obj)])]
+        paths = [*(f"metadata.{path}" for path in unknown), *embedded, *custom.prune(obj)]
+        return [unknown_field(path) for path in sorted(paths)]
+
+    def _check_type(self, form: Form, obj: Mapping[str, Any]) -> None:
+        """Whether the object says that it is of the kind; saying nothing is saying yes. Raises Unfit and BadRequest."""
+        given = obj.get("kind") or form.kind
+        api_version = obj.get("apiVersion") or form.api_version
+        if given == form.kind and api_version == form.api_version:
+            return
+        if not isinstance(given, str) or not isinstance(api_version, str):
+            raise Unfit(
+                "couldn't get version/kind; json parse error: kind and apiVersion must be strings"
+            )
+        group, _, version = api_version.rpartition("/")
+        if not self._is_registered(group, version, given):
+            raise Unfit(
+                f'no kind {quote(given)} is registered for version {quote(api_version)} in scheme "verger"'
+            )
+        if given == form.kind and (group == form.group or given == _IN_TWO_GROUPS):
+            raise BadRequest(_other_version(api_version, form))
+        internal = form.group.split(".")[0] or "core"
+        raise Unfit(
+            f"converting ({version}.{given}) to ({internal}.{form.kind}): unknown conversion"
+        )
+
+    def _is_registered(self, group: str, version: str, kind: str) -> bool:
+        name = f"io.k8s.api.{group.partition('.')[0] or 'core'}.{version}.{kind}"
+        return name in self._schemas and (group, version, kind) in self._schemas.type(name).gvks
 
     def change(self, kind: Kind, media_type: str, body: bytes, request: WriteRequest) -> Change:
         """The change that a patch stands for. Raises BadRequest, TooLarge, UnsupportedMediaType.
@@ -180,37 +210,20 @@ class Fitter:
         return obj
 
 
-def _check_type(form: Form, obj: Mapping[str, Any]) -> None:
-    """Whether the object says that it is of the kind; saying nothing is saying yes. Raises Unfit."""
-    given = obj.get("kind") or form.kind
-    api_version = obj.get("apiVersion") or form.api_version
-    if given == form.kind and api_version == form.api_version:
-        return
-    if not isinstance(given, str) or not isinstance(api_version, str):
-        raise Unfit(
-            "couldn't get version/kind; json parse error: kind and apiVersion must be strings"
-        )
-    group, _, version = api_version.rpartition("/")
-    if (given == form.kind and group == form.group) or version != form.version:
-        raise Unfit(
-            f'no kind {quote(given)} is registered for version {quote(api_version)} in scheme "verger"'
-        )
-    internal = form.group.split(".")[0] or "core"
-    raise Unfit(f"converting ({version}.{given}) to ({internal}.{form.kind}): unknown conversion")
-
-
 def _check_custom_type(form: Form, obj: Mapping[str, Any]) -> None:
     """Whether the object is of the kind. Raises BadRequest and Invalid, in other words than for built-in kinds."""
     api_version = obj.get("apiVersion") or ""
     if api_version != form.api_version:
-        raise BadRequest(
-            f"the API version in the data ({api_version}) does not match the expected API version ({form.api_version})"
-        )
+        raise BadRequest(_other_version(api_version, form))
     given = obj.get("kind")
     if given != form.kind:
         shown = given if isinstance(given, str) else ""
         error = invalid("kind", given, f"must be {form.kind}")
         raise Invalid.of(shown, form.group, name_of(obj), [error])
+
+
+def _other_version(given: Any, form: Form) -> str:
+    return f"the API version in the data ({given}) does not match the expected API version ({form.api_version})"
 
 
 def _api_error(error: PatchError) -> ApiError:

@@ -271,6 +271,10 @@ class Kinds:
         """A kind of the core group, which is always there."""
         return self._by_kind["", "v1", kind]
 
+    def is_custom(self, group: str) -> bool:
+        """Whether the kinds of a group are clients' own."""
+        return any(kind.custom is not None for kind in self if kind.group == group)
+
     def in_version(self, group: str, version: str) -> list[Kind]:
         """The kinds of one version of a group."""
         return [kind for (g, v, _), kind in self._by_resource.items() if (g, v) == (group, version)]

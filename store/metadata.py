@@ -6,6 +6,7 @@ upstream: apimachinery/pkg/api/validation/objectmeta.go
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+import orjson
 from verger.store import names
 from verger.store.invalid import (
     FieldError,
@@ -32,10 +33,12 @@ def validate(
     namespaced: bool,
     name_rule: NameRule,
     prefix_rule: NameRule | None = None,
+    plain_finalizers: bool = False,
 ) -> list[FieldError]:
     """What is wrong with the metadata of an object that is to be stored.
 
     `prefix_rule` judges generateName; without one, `name_rule` judges it with a trailing dash replaced by a letter.
+    `plain_finalizers`: a finalizer may have a name without a path.
     """
     errors: list[FieldError] = []
     name = meta.get("name") or ""
@@ -65,7 +68,8 @@ def validate(
     finalizers = meta.get("finalizers")
     if finalizers:
         errors += _finalizers(finalizers)
-        errors += standard_finalizers("metadata.finalizers", finalizers)
+        if not plain_finalizers:
+            errors += standard_finalizers("metadata.finalizers", finalizers)
     return errors
 
 
@@ -161,6 +165,23 @@ def _owner_references(owners: Sequence[Mapping[str, Any]]) -> list[FieldError]:
                     )
                 )
     return errors
+
+
+def distinct_owners(
+    owners: Sequence[Mapping[str, Any]],
+) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Owner references without those that are there twice, and the uids of those."""
+    kept = []
+    repeated = []
+    seen: set[bytes] = set()
+    for owner in owners:
+        known = orjson.dumps(owner, option=orjson.OPT_SORT_KEYS)
+        if known in seen:
+            repeated.append(str(owner.get("uid") or ""))
+        else:
+            seen.add(known)
+            kept.append(owner)
+    return kept, repeated
 
 
 def _finalizers(finalizers: Sequence[str]) -> list[FieldError]:

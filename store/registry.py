@@ -60,6 +60,7 @@ from verger.watch.clock import Clock
 
 GENERATE_ATTEMPTS: Final = 8
 DELETES_AT_A_TIME: Final = 64
+_OWNERS_TWICE: Final = ".metadata.ownerReferences contains duplicate entries{}; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}"
 CONFLICT_ATTEMPTS: Final = 5
 """How often a write without a precondition is worked out anew when others are faster."""
 
@@ -134,6 +135,7 @@ class Registry:
 
         Raises BadRequest, NotFound (of the namespace), AlreadyExists, Forbidden, Invalid, TooLarge.
         """
+        _drop_repeated_owners(obj, request)
         given = meta(obj)
         self._check_new(given, namespace)
         base = given.get("generateName") or ""
@@ -241,6 +243,7 @@ class Registry:
 
         `obj` is the registry's own from now on. Raises BadRequest, NotFound, Conflict, Invalid, TooLarge.
         """
+        _drop_repeated_owners(obj, request)
         given = meta(obj)
         stated = given.get("name") or ""
         if stated and stated != name:
@@ -341,6 +344,8 @@ class Registry:
             old = row.object
             check_uid(kind, row.key, uid, old)
             wanted = change(view.from_stored(old) if view else old)
+            if patch:
+                _drop_repeated_owners(wanted, request, " after mutating admission happens")
             self._check_names(meta(wanted), namespace, name)
             revision = parse_update_revision(meta(wanted).get("resourceVersion") or "")
             if revision and revision != row.revision:
@@ -414,7 +419,10 @@ class Registry:
         before, after = meta(old), meta(new)
         # The common rules are applied by the generic code and once more by each kind, and clients see both.
         common = metadata.validate(
-            after, namespaced=kind.namespaced, name_rule=_any_name
+            after,
+            namespaced=kind.namespaced,
+            name_rule=_any_name,
+            plain_finalizers=rules.plain_finalizers,
         ) + metadata.validate_update(after, before)
         own = rules.validate_update(new, old, subresource)
         whole = rules.validates_whole_on_update(subresource)
@@ -424,7 +432,10 @@ class Registry:
             again = metadata.validate_update(after, before)
             if whole:
                 again += metadata.validate(
-                    after, namespaced=kind.namespaced, name_rule=rules.name_rule
+                    after,
+                    namespaced=kind.namespaced,
+                    name_rule=rules.name_rule,
+                    plain_finalizers=rules.plain_finalizers,
                 )
             own = again + own
         if common or own:
@@ -530,6 +541,17 @@ class Registry:
                 continue  # another object of that name has taken its place
             deleted.append(row)
         return found._replace(rows=deleted)
+
+
+def _drop_repeated_owners(obj: Object, request: WriteRequest, when: str = "") -> None:
+    """Owners are named once; the client hears of it. upstream: rest.go, dedupOwnerReferencesAndAddWarning"""
+    owners = meta(obj).get("ownerReferences")
+    if not owners or len(owners) == 1:
+        return
+    kept, repeated = metadata.distinct_owners(owners)
+    if repeated:
+        obj["metadata"] = {**obj["metadata"], "ownerReferences": kept}
+        request.warnings.append(_OWNERS_TWICE.format(when, ", ".join(repeated)))
 
 
 def _any_name(_: str) -> list[str]:

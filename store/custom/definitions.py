@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from verger.store import names
+from verger.store.custom.facts import unenforced
 from verger.store.custom.paths import PathError, parse_path
 from verger.store.custom.rules import available
 from verger.store.custom.schema import Node
-from verger.store.custom.structural import check_schema, unenforced
+from verger.store.custom.structural import check_schema
 from verger.store.invalid import FieldError, duplicate, immutable, invalid, not_supported, required
 from verger.store.objects import Object, annotations_of, name_of
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from verger.store.custom import schema, validation
+from verger.store.custom import embedded, schema, validation
 from verger.store.custom.definitions import schema_of, stored_version, versions_of
 from verger.store.custom.paths import parse_path, values_at
+from verger.store.decoding import Decoder
 from verger.store.errors import Forbidden
 from verger.store.invalid import FieldError
 from verger.store.kinds import Kind, Subresource, View
@@ -28,20 +29,26 @@ _STANDARD_FINALIZERS: Final = ("orphan", "foregroundDeletion")
 class CustomType:
     """What a definition says of the objects of one version."""
 
-    __slots__ = ("_shape", "columns", "node", "schema", "warning")
+    __slots__ = ("_shape", "columns", "node", "schema", "terminating", "warning")
 
-    def __init__(self, version: Mapping[str, Any], warning: str) -> None:
+    def __init__(self, version: Mapping[str, Any], warning: str, *, terminating: bool) -> None:
         self.schema: Mapping[str, Any] = schema_of(version) or {}
         self.node = schema.Node(self.schema, root=True)
         self.columns: Sequence[Mapping[str, Any]] = version.get("additionalPrinterColumns") or ()
         """The columns of its tables besides the name; none: the default ones."""
         self.warning = warning
         """What every request for a version that is deprecated hears."""
+        self.terminating = terminating
+        """Whether the definition is being deleted."""
         self._shape: Shape | None = None
 
     def prune(self, obj: Object) -> list[str]:
         """Removes what the schema does not know, in place; returns the paths of that."""
         return schema.prune(self.node, obj)
+
+    def fit_embedded(self, obj: Object, decoder: Decoder) -> list[str]:
+        """The same for the metadata of objects inside the object. Raises DecodeError."""
+        return embedded.fit(self.node, obj, decoder) if self.node.embeds else []
 
     def shape(self, metadata: Shape) -> Shape:
         """How its objects are divided among owners."""
@@ -56,6 +63,7 @@ class CustomRules(Rules):
 
     unconditional_update: bool = False
     counts_generation: bool = True
+    plain_finalizers: bool = True
     own_field_converter: bool = True
     node: schema.Node
     terminating: bool = False
@@ -145,7 +153,8 @@ def _kind(
     group = spec["group"]
     parts = version.get("subresources") or {}
     terminating = is_terminating(definition)
-    custom = CustomType(version, _deprecation(group, accepted["kind"], version))
+    warning = _deprecation(group, accepted["kind"], version)
+    custom = CustomType(version, warning, terminating=terminating)
     api_version = f"{group}/{version['name']}"
     view = None
     if restored:

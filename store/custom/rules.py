@@ -13,15 +13,18 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from verger.store.custom.functions import declarations
 from verger.store.custom.schema import MISSING, Node
 from verger.store.invalid import Cause, FieldError, show
 from verger.store.timestamps import parse, parse_date, parse_duration
 
-_REASONS: Final[Mapping[str, Cause]] = {
+REASONS: Final[Mapping[str, Cause]] = {
     "FieldValueDuplicate": Cause.DUPLICATE,
     "FieldValueForbidden": Cause.FORBIDDEN,
+    "FieldValueInvalid": Cause.INVALID,
     "FieldValueRequired": Cause.REQUIRED,
 }
+"""What a rule may call what it refuses."""
 _BLOCKING: Final = (Cause.REQUIRED, Cause.TOO_LONG, Cause.TOO_MANY, Cause.TYPE_INVALID)
 """Errors after which rules are not asked: the object may not be what they speak of."""
 _RESERVED: Final = frozenset(
@@ -55,7 +58,7 @@ _ESCAPES: Final = (
     ("-", "__dash__"),
     ("/", "__slash__"),
 )
-_OLD: Final = re.compile(r"\boldSelf\b").search
+speaks_of_old: Final = re.compile(r"\boldSelf\b").search
 _NO_KEY: Final = re.compile(r'Key not found in map : "(.*)"').search
 _SYNTAX: Final = re.compile(r"Syntax error").search
 
@@ -74,16 +77,16 @@ class Rule(NamedTuple):
     text: str
     message: str
     message_rule: str
-    cause: Cause
+    reason: str
     below: str
     """Where, below its place, its errors are told."""
-    optional: bool
-    """Whether it is asked of changes and of new values alike."""
+    optional: bool | None
+    """Whether it is asked of changes and of new values alike, if it says so."""
 
     @property
     def changes_only(self) -> bool:
         """Whether it speaks of what was there before."""
-        return not self.optional and _OLD(self.text) is not None
+        return not self.optional and speaks_of_old(self.text) is not None
 
 
 def rules_at(facts: Mapping[str, Any]) -> list[Rule]:
@@ -93,9 +96,9 @@ def rules_at(facts: Mapping[str, Any]) -> list[Rule]:
             str(each.get("rule") or ""),
             str(each.get("message") or ""),
             str(each.get("messageExpression") or ""),
-            _REASONS.get(str(each.get("reason") or ""), Cause.INVALID),
+            str(each.get("reason") or ""),
             str(each.get("fieldPath") or ""),
-            each.get("optionalOldSelf") is True,
+            each.get("optionalOldSelf"),
         )
         for each in facts.get("x-kubernetes-validations") or ()
         if isinstance(each, dict)
@@ -107,26 +110,18 @@ def _environment() -> Any:
     """What rules are compiled in; None without the library."""
     try:
         from cel_expr_python import cel
-        from cel_expr_python.ext import ext_optional, ext_strings
+        from cel_expr_python.ext import ext_bindings, ext_optional, ext_strings
     except ImportError:
         return None
     dyn = cel.Type.DYN
-    functions = [
-        cel.FunctionDecl(
-            name,
-            [cel.Overload(f"list_{name}", result, [cel.Type.LIST], is_member=True, impl=work)],
-        )
-        for name, result, work in (
-            ("isSorted", cel.Type.BOOL, lambda items: items == sorted(items)),
-            ("sum", dyn, sum),
-            ("min", dyn, min),
-            ("max", dyn, max),
-        )
-    ]
     return cel.NewEnv(
         variables={"self": dyn, "oldSelf": dyn},
-        extensions=[ext_strings.ExtStrings(), ext_optional.ExtOptional()],
-        functions=functions,
+        extensions=[
+            ext_bindings.ExtBindings(),
+            ext_optional.ExtOptional(),
+            ext_strings.ExtStrings(),
+        ],
+        functions=declarations(cel),
     )
 
 
@@ -172,8 +167,8 @@ def _judge(node: Node, value: Any, old: Any, path: str) -> Iterator[FieldError]:
     if rules and old is not MISSING:
         bound["oldSelf"] = _bound(node, old)
     for rule in rules:
-        if rule.optional or (rule.changes_only and old is MISSING):
-            continue  # what may be absent has no value in the library's terms
+        if rule.changes_only and old is MISSING:
+            continue
         error = _broken(rule, bound, node.facts.get("type"), value, path)
         if error is not None:
             yield error
@@ -200,30 +195,40 @@ def _broken(
     where = f"{path}{rule.below}".removeprefix(".") or "<nil>"
     said = rule.message or f"failed rule: {rule.text.strip()}"
     try:
-        found = _compiled(rule.text).eval(data=bound).value()
+        found = _asked(rule, rule.text, bound)
     except (BadRule, UnknownRule):
         return None  # the definition's answer has said so
     if found is True:
         return None
     if found is not False:
         missing = _NO_KEY(str(found))
-        reason = f"no such key: {missing[1]}" if missing else str(found)
+        reason = f"no such key: {missing[1]}" if missing else str(found).removeprefix("UNKNOWN: ")
         said = f"{reason} evaluating rule: {rule.message or rule.text.strip()}"
     elif rule.message_rule:
-        said = _message(rule.message_rule, bound) or said
-    head = rule.cause.value[1]
-    if rule.cause in (Cause.REQUIRED, Cause.FORBIDDEN):
-        return FieldError(where, rule.cause, f"{head}: {said}")
-    if rule.cause is Cause.DUPLICATE:
-        return FieldError(where, rule.cause, f"{head}: {show(value)}")
+        said = _message(rule, bound) or said
+    cause = REASONS.get(rule.reason, Cause.INVALID)
+    head = cause.value[1]
+    if cause in (Cause.REQUIRED, Cause.FORBIDDEN):
+        return FieldError(where, cause, f"{head}: {said}")
+    if cause is Cause.DUPLICATE:
+        return FieldError(where, cause, f"{head}: {show(value)}")
     # upstream: only scalars are shown
     shown = "" if sort in ("object", "array") else f"{show(value)}: "
-    return FieldError(where, rule.cause, f"{head}: {shown}{said}")
+    return FieldError(where, cause, f"{head}: {shown}{said}")
 
 
-def _message(rule: str, bound: Mapping[str, Any]) -> str:
+def _asked(rule: Rule, text: str, bound: Mapping[str, Any]) -> Any:
+    """What comes of a text of a rule. Raises BadRule and UnknownRule."""
+    if rule.optional:
+        # The library takes no optional values from outside: the language makes one itself.
+        old = "optional.of(oldSelf)" if "oldSelf" in bound else "optional.none()"
+        text = f"cel.bind(oldSelf, {old}, (\n{text}\n))"
+    return _compiled(text).eval(data=bound).value()
+
+
+def _message(rule: Rule, bound: Mapping[str, Any]) -> str:
     try:
-        found = _compiled(rule).eval(data=bound).value()
+        found = _asked(rule, rule.message_rule, bound)
     except (BadRule, UnknownRule):
         return ""
     return found if isinstance(found, str) and "\n" not in found else ""

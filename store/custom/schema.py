@@ -27,6 +27,7 @@ class Node:
         "alternatives",
         "default",
         "embedded",
+        "embeds",
         "facts",
         "items",
         "nullable",
@@ -54,6 +55,10 @@ class Node:
         """Whether fields that are not described are kept."""
         self.embedded = root or facts.get("x-kubernetes-embedded-resource") is True
         below = (*self.properties.values(), self.additional, self.items)
+        self.embeds: bool = facts.get("x-kubernetes-embedded-resource") is True or any(
+            node.embeds for node in below if node is not None
+        )
+        """Whether there are objects in objects, here or below."""
         self.ruled: bool = bool(facts.get("x-kubernetes-validations")) or any(
             node.ruled for node in below if node is not None
         )

@@ -5,15 +5,21 @@ Only such a schema tells what to remove from an object, what to set in it, and w
 upstream: apiextensions-apiserver/pkg/apiserver/schema/validation.go, .../pkg/apis/apiextensions/validation
 """
 
-import re
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from verger.store.custom.rules import BadRule, UnknownRule, available, check_rule, rules_at
-from verger.store.custom.schema import ALTERNATIVES, Node
-from verger.store.custom.validation import compiled, validate
+from verger.store.custom.facts import (
+    check_alternatives,
+    check_rules,
+    check_values,
+    schemas_below,
+)
+from verger.store.custom.schema import Node, prune
+from verger.store.custom.validation import validate
 from verger.store.invalid import FieldError, forbidden, invalid, not_supported, required
 
+_KEYS: Final = "x-kubernetes-list-map-keys"
 TYPES: Final = ("array", "boolean", "integer", "number", "object", "string")
 _FORBIDDEN: Final = (
     "$ref",
@@ -23,19 +29,6 @@ _FORBIDDEN: Final = (
     "id",
     "patternProperties",
 )
-_ONLY_STRUCTURE: Final = (
-    "type",
-    "default",
-    "additionalProperties",
-    "nullable",
-    "title",
-    "description",
-    "x-kubernetes-preserve-unknown-fields",
-    "x-kubernetes-embedded-resource",
-    "x-kubernetes-list-type",
-    "x-kubernetes-map-type",
-)
-"""Facts that have no place in an alternative, which only says what values are like."""
 _SORTS: Final[Mapping[str, tuple[type, ...]]] = {
     "additionalProperties": (dict, bool),
     "description": (str,),
@@ -88,45 +81,35 @@ def _malformed(schema: Any, path: str) -> Iterator[FieldError]:
         wanted = _SORTS.get(name)
         if wanted is not None and type(value) not in wanted:
             yield invalid(f"{path}.{name}", value, "has the wrong type")
-    for where, below in _below(schema, path):
+    for where, below in schemas_below(schema, path):
         yield from _malformed(below, where)
 
 
-def _below(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
-    """The schemas inside a schema, and where they stand."""
-    properties = schema.get("properties")
-    if isinstance(properties, dict):
-        for name in sorted(properties):
-            yield f"{path}.properties[{name}]", properties[name]
-    for name in ("additionalProperties", "items"):
-        if isinstance(schema.get(name), dict):
-            yield f"{path}.{name}", schema[name]
-    for name in ALTERNATIVES:
-        value = schema.get(name)
-        if isinstance(value, dict):
-            yield f"{path}.{name}", value
-        elif isinstance(value, list):
-            for index, below in enumerate(value):
-                yield f"{path}.{name}[{index}]", below
+def _check(
+    schema: Mapping[str, Any], path: str, place: str, uncorrelated: str | None = None
+) -> Iterator[FieldError]:
+    """`place` is the fact that the schema is the value of: root, properties, items, additionalProperties.
 
-
-def _check(schema: Mapping[str, Any], path: str, place: str) -> Iterator[FieldError]:
-    """`place` is the fact that the schema is the value of: root, properties, items, additionalProperties."""
+    `uncorrelated` is the path of the list around it whose items cannot be told apart from one update to the next.
+    """
     for name in sorted(schema.get("properties") or {}):
-        yield from _check(schema["properties"][name], f"{path}.properties[{name}]", "properties")
-    for name in ("additionalProperties", "items"):
-        if isinstance(schema.get(name), dict):
-            yield from _check(schema[name], f"{path}.{name}", name)
-    for name in ALTERNATIVES:
-        found = schema.get(name)
-        if isinstance(found, dict):
-            yield from _check_alternative(found, f"{path}.{name}")
-        for index, below in enumerate(found if isinstance(found, list) else ()):
-            yield from _check_alternative(below, f"{path}.{name}[{index}]")
+        below = schema["properties"][name]
+        yield from _check(below, f"{path}.properties[{name}]", "properties", uncorrelated)
+    if isinstance(below := schema.get("additionalProperties"), dict):
+        where = f"{path}.additionalProperties"
+        yield from _check(below, where, "additionalProperties", uncorrelated)
+    if isinstance(below := schema.get("items"), dict):
+        keyed = schema.get("x-kubernetes-list-type") == "map"
+        within = uncorrelated if keyed or uncorrelated is not None else path
+        yield from _check(below, f"{path}.items", "items", within)
+    yield from check_alternatives(schema, path)
     yield from _check_type(schema, path, place)
     yield from _check_structure(schema, path)
-    yield from _check_values(schema, path)
+    yield from check_values(schema, path)
+    yield from check_rules(schema, path, uncorrelated)
     if place == "root":
+        if schema.get("nullable") is True:
+            yield forbidden(f"{path}.nullable", "nullable cannot be true at the root")
         yield from _check_metadata((schema.get("properties") or {}).get("metadata"), path)
 
 
@@ -224,75 +207,59 @@ def _check_list_type(schema: Mapping[str, Any], path: str) -> Iterator[FieldErro
             kind or "",
             "must be map if x-kubernetes-list-map-keys is non-empty",
         )
-    if kind != "map":
+    items = schema.get("items")
+    if kind not in ("set", "map") or not isinstance(items, dict):
+        return
+    if items.get("nullable") is True:
+        text = f"cannot be nullable when x-kubernetes-list-type is {kind}"
+        yield forbidden(f"{path}.items.nullable", text)
+    if kind == "set":
+        yield from _check_members(items, f"{path}.items")
         return
     if not keys:
         yield required(
             f"{path}.x-kubernetes-list-map-keys",
             "must not be empty if x-kubernetes-list-type is map",
         )
-    items = schema.get("items")
-    fields = (items.get("properties") or {}) if isinstance(items, dict) else {}
+    if items.get("type") != "object":
+        text = "must be object if parent array's x-kubernetes-list-type is map"
+        yield invalid(f"{path}.items.type", items.get("type") or "", text)
     for index, key in enumerate(keys):
-        if key not in fields:
-            yield invalid(
-                f"{path}.x-kubernetes-list-map-keys[{index}]",
-                key,
-                "entries must all be names of item properties",
-            )
+        yield from _check_key(items, key, f"{path}.items", f"{path}.{_KEYS}[{index}]")
 
 
-def _check_values(schema: Mapping[str, Any], path: str) -> Iterator[FieldError]:
-    if pattern := schema.get("pattern"):
-        try:
-            compiled(pattern)
-        except (re.error, OverflowError, RecursionError) as error:
-            yield invalid(
-                f"{path}.pattern",
-                pattern,
-                f"must be a valid regular expression, but isn't: {error}",
-            )
-    if available():
-        for index, rule in enumerate(rules_at(schema)):
-            try:
-                check_rule(rule)
-            except BadRule as error:
-                where = f"{path}.x-kubernetes-validations[{index}].rule"
-                yield invalid(where, rule.text, f"compilation failed: {error}")
-            except UnknownRule:
-                continue  # a warning tells
-    for index, name in enumerate(schema.get("required") or ()):
-        if not isinstance(name, str):
-            yield invalid(f"{path}.required[{index}]", name, "must be a string")
-
-
-def unenforced(schema: Mapping[str, Any], path: str) -> Iterator[str]:
-    """Warnings of rules that speak of what is not known here."""
-    for index, rule in enumerate(rules_at(schema)):
-        where = f"{path}.x-kubernetes-validations[{index}]"
-        if rule.optional:
-            yield f"{where}: optionalOldSelf is not known to this server: the rule is not enforced"
+def _check_members(items: Mapping[str, Any], path: str) -> Iterator[FieldError]:
+    """The members of a set are compared as wholes."""
+    for sort, fact in (("array", "x-kubernetes-list-type"), ("object", "x-kubernetes-map-type")):
+        if items.get("type") != sort or items.get(fact) == "atomic":
             continue
-        try:
-            check_rule(rule)
-        except (BadRule, UnknownRule) as error:
-            yield f"{where}: the rule is not enforced: {str(error).splitlines()[0]}"
-    for where, below in _below(schema, path):
-        if isinstance(below, dict):
-            yield from unenforced(below, where)
+        text = "must be atomic as item of a list with x-kubernetes-list-type=set"
+        given = items.get(fact)
+        yield (
+            required(f"{path}.{fact}", text)
+            if given is None
+            else invalid(f"{path}.{fact}", given, text)
+        )
 
 
-def _check_alternative(schema: Mapping[str, Any], path: str) -> Iterator[FieldError]:
-    """An alternative says what values are like, not what there is."""
-    mixed = schema.get("x-kubernetes-int-or-string") is True
-    for name in _ONLY_STRUCTURE:
-        if name in schema and not (
-            name == "type" and not mixed and schema[name] in ("integer", "string")
-        ):
-            yield forbidden(f"{path}.{name}", "must be empty to be structural")
-    yield from _check_values(schema, path)
-    for where, below in _below(schema, path):
-        yield from _check_alternative(below, where)
+def _check_key(items: Mapping[str, Any], key: Any, path: str, where: str) -> Iterator[FieldError]:
+    """What items are told apart by is a scalar that is always there."""
+    schema = (items.get("properties") or {}).get(key)
+    if not isinstance(schema, dict):
+        yield invalid(where, key, "entries must all be names of item properties")
+        return
+    path = f"{path}.properties[{key}]"
+    if schema.get("type") in ("array", "object"):
+        text = "must be a scalar type if parent array's x-kubernetes-list-type is map"
+        yield invalid(f"{path}.type", schema["type"], text)
+    if schema.get("nullable") is True:
+        text = "this property is in x-kubernetes-list-map-keys, so it cannot be nullable"
+        yield forbidden(f"{path}.nullable", text)
+    if schema.get("default") is None and key not in (items.get("required") or ()):
+        yield required(
+            f"{path}.default",
+            "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property",
+        )
 
 
 def _check_metadata(metadata: Any, path: str) -> Iterator[FieldError]:
@@ -312,6 +279,8 @@ def _check_metadata(metadata: Any, path: str) -> Iterator[FieldError]:
 def _check_defaults(schema: Mapping[str, Any], path: str, node: Node) -> Iterator[FieldError]:
     """A default must be what the schema itself takes."""
     if "default" in schema:
+        if prune(node, copy.deepcopy(schema["default"])):
+            yield invalid(f"{path}.default", schema["default"], "must not have unknown fields")
         for error in validate(node, schema["default"]):
             where = f"{path}.default"
             named = f"{where}.{error.field}" if error.field not in ("", "<nil>") else where

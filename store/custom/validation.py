@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from verger.store.custom import embedded
 from verger.store.custom.formats import FORMATS
 from verger.store.custom.rules import judge
 from verger.store.custom.schema import MISSING, Node
@@ -80,11 +81,7 @@ def _object(
                 before.get(name, MISSING),
             )
     if node.embedded and path:
-        errors += [
-            required(f"{path}.{name}", "must not be empty")
-            for name in ("apiVersion", "kind")
-            if not value.get(name)
-        ]
+        errors += embedded.check(value, path)
 
 
 def _list(node: Node, value: list[Any], path: str, errors: list[FieldError], old: Any) -> None:

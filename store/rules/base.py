@@ -33,6 +33,8 @@ class Rules:
     """Whether the status is written through its own subresource alone."""
     collects_dependents: bool = True
     """Whether a deletion without a policy leaves dependents to the garbage collector (Events opt out)."""
+    plain_finalizers: bool = False
+    """Whether a finalizer may have a name without a path that is none of the known three. upstream: not of core's kinds"""
     field_labels: tuple[str, ...] = ()
     """Selectable fields besides metadata.name and metadata.namespace."""
     own_field_converter: bool = False
@@ -111,6 +113,7 @@ class Rules:
             namespaced=namespaced,
             name_rule=self.name_rule,
             prefix_rule=self.prefix_rule,
+            plain_finalizers=self.plain_finalizers,
         )
         return errors + self.validate(obj)
 

@@ -19,6 +19,7 @@ class DefinitionRules(Rules):
     unconditional_update: bool = False
     returns_deleted: bool = True
     counts_generation: bool = True
+    plain_finalizers: bool = True
     has_status: bool = True
 
     def default(self, obj: Object) -> None:

@@ -294,7 +294,8 @@ def test_a_status_is_changed_by_its_own_endpoint_alone(group: Group) -> None:
 
 def test_lists_are_merged_by_the_keys_of_the_schema(group: Group) -> None:
     """Server-side apply follows the structural schema."""
-    items = {"type": "object", "properties": {"k": {"type": "string"}, "v": {"type": "string"}}}
+    texts = {"k": {"type": "string"}, "v": {"type": "string"}}
+    items = {"type": "object", "properties": texts, "required": ["k"]}
     facts = {
         "type": "array",
         "items": items,
