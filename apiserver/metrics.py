@@ -136,17 +136,42 @@ class Metrics:
             yield family
         for families in self._families:
             yield from families()
-        depth = GaugeMetricFamily(
-            "workqueue_depth", "Keys that wait for a worker.", labels=("name",)
+        yield from self._queue_families()
+
+    def _queue_families(self) -> "Iterator[Metric]":
+        """upstream: k8s.io/component-base/metrics/prometheus/workqueue"""
+        from prometheus_client.core import (
+            CounterMetricFamily,
+            GaugeMetricFamily,
+            HistogramMetricFamily,
         )
-        failing = GaugeMetricFamily(
-            "workqueue_failing", "Keys whose last try failed.", labels=("name",)
+
+        def gauge(name: str, help_: str) -> GaugeMetricFamily:
+            return GaugeMetricFamily(f"workqueue_{name}", help_, labels=("name",))
+
+        def counter(name: str, help_: str) -> CounterMetricFamily:
+            return CounterMetricFamily(f"workqueue_{name}", help_, labels=("name",))
+
+        def histogram(name: str, help_: str) -> HistogramMetricFamily:
+            return HistogramMetricFamily(f"workqueue_{name}", help_, labels=("name",))
+
+        depth = gauge("depth", "Keys that wait for a worker.")
+        failing = gauge("failing", "Keys whose last try failed.")
+        unfinished = gauge("unfinished_work_seconds", "How long keys have been in work, together.")
+        longest = gauge(
+            "longest_running_processor_seconds", "How long one key has been in work, at most."
         )
-        adds = CounterMetricFamily("workqueue_adds", "Keys that were queued.", labels=("name",))
-        retries = CounterMetricFamily("workqueue_retries", "Tries that failed.", labels=("name",))
-        for name, statistics in self._queues().items():
-            depth.add_metric((name,), statistics.depth)
-            failing.add_metric((name,), statistics.failing)
-            adds.add_metric((name,), statistics.adds)
-            retries.add_metric((name,), statistics.retries)
-        yield from (depth, failing, adds, retries)
+        adds = counter("adds", "Keys that were queued.")
+        retries = counter("retries", "Tries that failed.")
+        waited = histogram("queue_duration_seconds", "How long keys waited for a worker.")
+        worked = histogram("work_duration_seconds", "How long workers took for a key.")
+        for name, queue in self._queues().items():
+            depth.add_metric((name,), queue.depth)
+            failing.add_metric((name,), queue.failing)
+            unfinished.add_metric((name,), queue.unfinished)
+            longest.add_metric((name,), queue.longest)
+            adds.add_metric((name,), queue.adds)
+            retries.add_metric((name,), queue.retries)
+            waited.add_metric((name,), list(queue.waited.buckets()), queue.waited.total)
+            worked.add_metric((name,), list(queue.worked.buckets()), queue.worked.total)
+        yield from (depth, failing, unfinished, longest, adds, retries, waited, worked)

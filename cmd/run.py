@@ -57,7 +57,7 @@ async def _run(settings: RunSettings) -> bool:
     daemon = Daemon(settings.daemon_options(), environment=os.environ, clock=SystemClock(), log=log)
     tuned()
     stopping = stopping_event(log)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, daemon.reload_keys)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, daemon.reload)
     return await _until_told(daemon, stopping, log, settings.shutdown_grace)
 
 

@@ -89,6 +89,21 @@ class RunSettings(ProcessSettings):
     secure_port: int = setting(
         0, "Port to serve health and metrics on, by HTTPS; 0 for none.", metavar="PORT"
     )
+    tls_cert_file: Path | None = setting(
+        None,
+        "PEM file with the certificate of that port. Without one a certificate is made. It is read again when it "
+        "changes, and on SIGHUP.",
+        metavar="FILE",
+    )
+    tls_private_key_file: Path | None = setting(
+        None, "PEM file with the key of --tls-cert-file.", metavar="FILE"
+    )
+    authorization_always_allow_paths: str = setting(
+        "/healthz,/readyz,/livez",
+        "Paths of that port that everybody may read, separated by commas; /* at the end stands for all below. Who may "
+        "read the others, the API server is asked.",
+        metavar="PATHS",
+    )
 
     def daemon_options(self) -> "DaemonOptions":
         """The options of the daemon that these settings describe."""
@@ -120,4 +135,11 @@ class RunSettings(ProcessSettings):
             election=election if self.leader_elect else None,
             host=self.bind_address,
             port=self.secure_port,
+            tls_cert_file=self.tls_cert_file,
+            tls_private_key_file=self.tls_private_key_file,
+            always_allow_paths=tuple(
+                path
+                for item in self.authorization_always_allow_paths.split(",")
+                if (path := item.strip())
+            ),
         )

@@ -10,9 +10,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from verger.apiserver.health import Check, Health
-from verger.apiserver.metrics import Metrics
-from verger.controllers.election import Election, Leading
+from verger.apiserver.health import Health
+from verger.controllers.election import Election
 from verger.controllers.manager import Manager, UnknownController, selected
 from verger.controllers.namespaces import Namespaces
 from verger.controllers.reconcile import Reconciler
@@ -21,11 +20,14 @@ from verger.controllers.root_ca import RootCA
 from verger.controllers.serviceaccounts import ServiceAccounts
 from verger.controllers.token_cleaner import TokenCleaner
 from verger.controllers.tokens import Tokens
-from verger.embed import neighbours
-from verger.embed.client_metrics import families_of
+from verger.embed.controllers_view import text_of
 from verger.embed.daemon_options import DaemonOptions
+from verger.embed.daemon_report import health_of, metrics_of
+from verger.embed.delegation import Delegation
 from verger.embed.listener import Listener
+from verger.embed.neighbours import Neighbourhood
 from verger.embed.options import StartError
+from verger.embed.serving_certificate import ServingCertificate
 from verger.embed.supervisor import Supervisor
 from verger.identity.keyring import KeyFileError, KeyFiles, KeyRing
 from verger.store.credentials import KubeconfigError
@@ -43,10 +45,11 @@ if TYPE_CHECKING:
 REACH_MAX: Final = 10.0
 """Seconds that the API server has to answer for the first time. upstream: WaitForAPIServer"""
 REACH_PERIOD: Final = 1.0
-KEYS_PERIOD: Final = 10.0
-"""Seconds between looks whether the key file has changed."""
-RENEWAL_LATE: Final = 20.0
-"""Seconds beyond its duration by which a leader that has not renewed is unwell. upstream: leaderelection.HealthzAdaptor"""
+FILES_PERIOD: Final = 10.0
+"""Seconds between looks whether a key or a certificate has changed."""
+REVIEW_QPS: Final = 5.0
+REVIEW_BURST: Final = 20
+"""Reviews a second of those who ask how the daemon is: beside the limit of the controllers, which must not wait for them."""
 ROUND_TRIPS: Final = 5
 """Namespaces that the controllers work on at a time that have one worker in a plane: here each write is a round trip."""
 _CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
@@ -74,6 +77,7 @@ class Daemon:
         self._supervisor = Supervisor(environment, clock)
         self._key_files: KeyFiles | None = None
         self._keys: KeyRing | None = None
+        self._certificate: ServingCertificate | None = None
         self._election: Election | None = None
         self._warm = False
 
@@ -83,10 +87,11 @@ class Daemon:
             connection = self._connection()
             root_ca = self._root_ca(connection)
             self._load_keys(stack)
-            server = await stack.enter_async_context(self._server(connection))
+            self._certificate = self._serving_certificate() if self._options.port else None
+            server = await stack.enter_async_context(
+                self._server(connection, self._options.qps, self._options.burst)
+            )
             await self._reach(server)
-            if not self._options.adopt:
-                await self._look_for_others(server)
             self._election = self._candidate(server)
             guard = self._election.guard if self._election is not None else None
             reconcilers = self._reconcilers(server, root_ca, guard)
@@ -94,14 +99,25 @@ class Daemon:
                 reconcilers, server.client("shared-informers"), self._clock, self._log
             )
             names = self._selected(manager)
-            health = self._health(manager, names)
-            if self._options.port:
-                listener = Listener(health, self._metrics(manager, server))
-                options = self._options
-                where = await stack.enter_async_context(
-                    listener.listening(options.host, options.port, self._clock)
+            if not self._options.adopt:
+                await self._look_for_others(server, names)
+            health = health_of(manager, names, self._election, self._clock, lambda: self._warm)
+            if self._certificate is not None:
+                reviews = await stack.enter_async_context(
+                    self._server(connection, REVIEW_QPS, REVIEW_BURST)
                 )
-                self._log.info("serving health and metrics", url=where)
+                metrics = metrics_of(manager, server, self._election)
+                listener = Listener(
+                    health,
+                    metrics,
+                    functools.partial(text_of, manager),
+                    self._delegation(reviews),
+                )
+                host, port = self._options.host, self._options.port
+                url = await stack.enter_async_context(
+                    listener.listening(host, port, self._certificate.context)
+                )
+                self._log.info("serving health and metrics", url=url)
             stack.callback(self._supervisor.tell, "STOPPING=1", "STATUS=stopping")
             await self._work(manager, names, server, health)
 
@@ -121,13 +137,28 @@ class Daemon:
             raise StartError(str(error)) from None
 
     @asynccontextmanager
-    async def _server(self, connection: Connection) -> AsyncIterator[RemoteServer]:
-        throttle = TokenBucket(self._clock, qps=self._options.qps, burst=self._options.burst)
+    async def _server(
+        self, connection: Connection, qps: float, burst: int
+    ) -> AsyncIterator[RemoteServer]:
+        throttle = TokenBucket(self._clock, qps=qps, burst=burst)
         server = RemoteServer(connection, self._kinds, self._clock, throttle=throttle)
         try:
             yield server
         finally:
             await server.close()
+
+    def _delegation(self, server: RemoteServer) -> Delegation:
+        client, paths = server.client("delegated-auth"), self._options.always_allow_paths
+        return Delegation(client, self._clock, self._log, always_allow=paths)
+
+    def _serving_certificate(self) -> ServingCertificate:
+        options = self._options
+        return ServingCertificate(
+            options.tls_cert_file,
+            options.tls_private_key_file,
+            host=options.host,
+            now=self._clock.time(),
+        )
 
     def _load_keys(self, stack: AsyncExitStack) -> None:
         path = self._options.private_key_file
@@ -278,13 +309,11 @@ class Daemon:
                 return  # it answers, and that is all that is asked
             await self._clock.sleep(REACH_PERIOD)
 
-    async def _look_for_others(self, server: RemoteServer) -> None:
+    async def _look_for_others(self, server: RemoteServer, names: list[str]) -> None:
         election = self._options.election
-        if election is not None and election.name == neighbours.LEASE:
-            return  # with the same lease, only one of us works at a time anyway
         period = election.retry_period if election is not None else REACH_PERIOD
-        client = server.client("start")
-        await neighbours.check(client, self._lease_kind(), self._clock, retry_period=period)
+        neighbourhood = Neighbourhood(server, self._kinds, self._clock, retry_period=period)
+        await neighbourhood.check(names, election)
 
     async def _work(
         self, manager: Manager, names: list[str], server: RemoteServer, health: Health
@@ -294,8 +323,7 @@ class Daemon:
             group.create_task(self._supervisor.watch(lambda: not health.failing("/livez")))
             group.create_task(manager.run(()))
             group.create_task(self._warm_up(manager, names, server))
-            if self._key_files is not None:
-                group.create_task(self._keep_keys(self._key_files))
+            group.create_task(self._keep_files())
             if election is None:
                 group.create_task(manager.work(names))
             else:
@@ -307,14 +335,20 @@ class Daemon:
         self._supervisor.tell("READY=1", f"STATUS=at work beside {server.transport.server}")
         self._log.info("ready", server=server.transport.server, controllers=names)
 
-    async def _keep_keys(self, files: KeyFiles) -> None:
+    async def _keep_files(self) -> None:
         while True:
-            await self._clock.sleep(KEYS_PERIOD)
-            if files.changed():
-                self.reload_keys()
+            await self._clock.sleep(FILES_PERIOD)
+            if self._key_files is not None and self._key_files.changed():
+                self._reload_keys()
+            if self._certificate is not None and self._certificate.changed():
+                self._reload_certificate()
 
-    def reload_keys(self) -> None:
-        """Reads the key file anew; when that fails, the key stays as it is, and the log says why."""
+    def reload(self) -> None:
+        """Reads key and certificate anew; what cannot be read stays as it is, and the log says why."""
+        self._reload_keys()
+        self._reload_certificate()
+
+    def _reload_keys(self) -> None:
         if self._key_files is None or self._keys is None:
             return
         try:
@@ -324,48 +358,12 @@ class Daemon:
         else:
             self._log.info("keys reloaded", kid=self._keys.legacy.kid)
 
-    # What it says of itself
-
-    def _health(self, manager: Manager, names: list[str]) -> Health:
-        return Health(
-            [
-                Check("leaderElection", self._late),
-                Check("informer-sync", lambda: "" if self._warm else "not synced", ("/readyz",)),
-                *(
-                    Check(name, functools.partial(self._behind, manager, name), ("/readyz",))
-                    for name in names
-                ),
-            ]
-        )
-
-    def _late(self) -> str:
-        election = self._election
-        if election is None or not isinstance(election.state, Leading):
-            return ""
-        late = self._clock.monotonic() - election.state.renewed - election.options.lease_duration
-        return "" if late < RENEWAL_LATE else "failed to renew leadership"
-
-    def _behind(self, manager: Manager, name: str) -> str:
-        if manager.synced(name) or (self._election is not None and not self._election.leading):
-            return ""
-        return "not synced"
-
-    def _metrics(self, manager: Manager, server: RemoteServer) -> Metrics:
-        metrics = Metrics()
-        metrics.add_queues(manager.statistics)
-        transport = server.transport
-        metrics.add_families(families_of(transport.traffic, transport.server))
-        if (election := self._election) is not None:
-            metrics.add_gauge(
-                "leader_election_master_status",
-                "Whether this replica leads.",
-                lambda: float(election.leading),
-                labels={"name": election.options.name},
-            )
-            metrics.add_counters(
-                "leader_election_slowpath",
-                "Renewals of the lease that took another look at it.",
-                "name",
-                lambda: {election.options.name: election.slow_renewals},
-            )
-        return metrics
+    def _reload_certificate(self) -> None:
+        if self._certificate is None:
+            return
+        try:
+            self._certificate.renew()
+        except StartError as error:
+            self._log.error("certificate not reloaded", error=str(error))
+        else:
+            self._log.info("certificate reloaded")

@@ -42,9 +42,15 @@ class DaemonOptions:
     adopt: bool = False
     """Whether it runs where another manager seems to run the same controllers."""
     host: str = "127.0.0.1"
-    """Where /healthz, /livez, /readyz and /metrics are served."""
+    """Where health, metrics and what the controllers are about are served."""
     port: int = 0
     """The port of it, 0 for none."""
+    tls_cert_file: Path | None = None
+    """PEM file with the certificate of that port; without one a certificate is made."""
+    tls_private_key_file: Path | None = None
+    """PEM file with the key of `tls_cert_file`."""
+    always_allow_paths: Sequence[str] = ("/healthz", "/readyz", "/livez")
+    """What everybody may read there; who may read the rest, the API server is asked."""
 
     def check(self) -> None:
         """Whether options that are no files make sense. Raises StartError."""

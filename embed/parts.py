@@ -36,6 +36,7 @@ from verger.controllers.serviceaccounts import ServiceAccounts
 from verger.controllers.token_cleaner import TokenCleaner
 from verger.controllers.token_tracking import TokenTracking
 from verger.controllers.tokens import Tokens
+from verger.embed.controllers_view import text_of
 from verger.embed.link import INFORMERS, Link
 from verger.embed.options import PlaneOptions, StartError
 from verger.identity.accounts import Accounts
@@ -48,6 +49,7 @@ from verger.identity.issue import TokenIssuer
 from verger.identity.keyring import KeyFileError, KeyFiles, KeyRing
 from verger.identity.oidc import Issuer
 from verger.identity.rbac import Policy, Rbac
+from verger.identity.signing_requests import SigningRequests
 from verger.identity.usage import LegacyUses
 from verger.identity.validate import StoreLookup
 from verger.store.admission import Chain as Admission
@@ -121,6 +123,7 @@ class Parts:
                 Accounts(lookup, clock, tokens=options.pod_tokens),
                 *([AccountFinalizer(lookup, decoder)] if options.account_finalizer else ()),
                 EscalationCheck(policy, self.authorizer, self.kinds),
+                SigningRequests(self.authorizer, clock),
                 QuotaAdmission(self.backend, clock),
             ]
         )
@@ -202,6 +205,7 @@ class Parts:
             options.kubernetes_version,
             _issuer(self.keys, options, log),
             url,
+            functools.partial(text_of, self.manager),
         )
         self.server = ApiServer(
             kinds=self.kinds,

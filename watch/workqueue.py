@@ -41,10 +41,14 @@ class QueueStatistics(NamedTuple):
     """Keys whose last try failed."""
     adds: int
     retries: int
-    unfinished: float = 0.0
+    unfinished: float
     """Seconds for which the keys in work have been so, together."""
-    longest: float = 0.0
+    longest: float
     """Seconds for which one of them has."""
+    waited: Histogram
+    """The seconds that keys have waited for a worker. It goes on being filled."""
+    worked: Histogram
+    """The seconds that workers took; likewise."""
 
 
 class QueueView(NamedTuple, Generic[K]):
@@ -117,16 +121,6 @@ class WorkQueue(Generic[K]):
         self._adds = 0
         self._retries = 0
         self._times: _Times[K] = _Times(clock)
-
-    @property
-    def waited(self) -> Histogram:
-        """The seconds that keys have waited for a worker."""
-        return self._times.waited
-
-    @property
-    def worked(self) -> Histogram:
-        """The seconds that workers took."""
-        return self._times.worked
 
     def add(self, key: K) -> None:
         """Says that the key needs work."""
@@ -250,6 +244,8 @@ class WorkQueue(Generic[K]):
             retries=self._retries,
             unfinished=sum(working),
             longest=max(working, default=0.0),
+            waited=self._times.waited,
+            worked=self._times.worked,
         )
 
     def view(self, limit: int) -> QueueView[K]:

@@ -352,7 +352,15 @@ def test_metrics_are_in_the_format_of_prometheus(api: Api, ask: Ask) -> None:
         "verger_store_revision",
         "workqueue_depth",
         "workqueue_adds_total",
+        "workqueue_queue_duration_seconds_bucket",
+        "workqueue_work_duration_seconds_bucket",
+        "workqueue_unfinished_work_seconds",
+        "workqueue_longest_running_processor_seconds",
     } <= set(found)
+    taken = {
+        labels["name"]: value for labels, value in found["workqueue_queue_duration_seconds_count"]
+    }
+    assert taken["serviceaccount-controller"] >= 1
     names = {labels["name"] for labels, _ in found["workqueue_depth"]}
     assert names == set(api.plane.controllers.names)
 
@@ -370,6 +378,22 @@ def test_requests_are_counted_by_what_they_were_about(ask: Ask) -> None:
         value for have, value in found["apiserver_request_duration_seconds_count"] if have == pair
     ]
     assert counts == [requests_counted(ask, verb="get", resource="configmaps")]
+
+
+def test_controllers_tell_what_they_are_about(api: Api, ask: Ask) -> None:
+    """Each with its queue, for those who may, and within bounds; others learn nothing of it."""
+    assert ask("GET", "/debug/controllers", anonymous=True).status == 403
+    ask("POST", "/api/v1/namespaces", {"metadata": {"name": "looked-at"}})
+    answer = ask("GET", "/debug/controllers")
+    assert answer.headers["Content-Type"] == JSON
+    shown = {one["name"]: one for one in answer.json["controllers"]}
+    assert set(shown) == set(api.plane.controllers.names)
+    accounts = shown["serviceaccount-controller"]
+    assert (accounts["running"], accounts["synced"], accounts["lastErrors"]) == (True, True, [])
+    # A namespace that has been served is looked at once more after a while.
+    assert "looked-at" in {entry["key"] for entry in accounts["delayed"]}
+    assert accounts["queue"]["delayed"] >= 1
+    ask("DELETE", "/api/v1/namespaces/looked-at")
 
 
 def test_names_of_objects_are_no_labels(ask: Ask) -> None:

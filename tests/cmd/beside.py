@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import aiohttp
 from verger.embed import ControlPlane
 from verger.identity.certificates import Authority
 from verger.store.objects import name_of
@@ -145,3 +147,21 @@ async def site_in(folder: Path) -> AsyncIterator[Site]:
         AsyncExitStack() as stack,
     ):
         yield Site(plane, folder, stack)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+async def ask(port: int, path: str, token: str = "") -> tuple[int, str]:
+    """Status and text of an answer of a daemon."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"https://127.0.0.1:{port}{path}", ssl=False, headers=headers) as answer,
+    ):
+        return answer.status, await answer.text()

@@ -16,9 +16,14 @@ import pytest
 from aiohttp import web
 from verger.cmd.run_settings import RunSettings
 from verger.cmd.settings import flag_of
+from verger.identity.certificates import Authority
 from verger.store.errors import NotFound
+from verger.store.kubeconfig import connect
+from verger.store.remote import RemoteServer
+from verger.store.throttle import TokenBucket
+from verger.watch.clock import SystemClock
 
-from tests.cmd.beside import FAST, KEY, SHORT, Site, site_in
+from tests.cmd.beside import FAST, KEY, SHORT, Site, ask, free_port, site_in
 from tests.cmd.conftest import DEADLINE, Run
 
 ALIVE = "WATCHDOG=1"
@@ -257,6 +262,28 @@ async def test_it_does_not_start_where_another_manager_works(site: Site) -> None
     assert await daemon.end() == 0
 
 
+async def test_it_does_not_start_where_new_namespaces_are_served(site: Site) -> None:
+    """The other one stands for no election; what it has just written tells."""
+    await site.namespace("demo")
+    connection = connect(
+        site.plane.kubeconfig, context="", master="", environment={}, clock=SystemClock()
+    )
+    throttle = TokenBucket(SystemClock(), qps=0, burst=1)
+    server = RemoteServer(connection, site.plane.kinds, SystemClock(), throttle=throttle)
+    published = {"metadata": {"name": "kube-root-ca.crt", "namespace": "demo"}, "data": {"a": "b"}}
+    client = server.client("kube-controller-manager")
+    await client.create(site.plane.kinds.core("ConfigMap"), published)
+    await server.close()
+    code, said = await site.failed(*FAST)
+    assert code == 2
+    assert said.count("\n") == 1
+    assert "as root-ca-publisher (it wrote ConfigMap demo/kube-root-ca.crt" in said
+    assert "--adopt" in said
+    daemon = await site.run(*FAST, "--controllers=*,-root-ca-publisher")
+    await daemon.until("became leader")
+    assert await daemon.end() == 0
+
+
 async def test_it_starts_where_another_manager_has_gone(site: Site) -> None:
     """A lease that is old and does not change is nobody's."""
     await site.hold_lease("kube-controller-manager", "master-1_x", time.time() - 3600)
@@ -268,31 +295,26 @@ async def test_it_starts_where_another_manager_has_gone(site: Site) -> None:
 # Health
 
 
-async def ask(port: int, path: str) -> tuple[int, str]:
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(f"https://127.0.0.1:{port}{path}", ssl=False) as answer,
-    ):
-        return answer.status, await answer.text()
-
-
 async def test_health_and_metrics(site: Site) -> None:
-    """On loopback, by HTTPS, and only what can be asked there."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    """On loopback, by HTTPS; health for everybody, the rest for those whom the API server lets."""
+    port = free_port()
     daemon = await site.run(*FAST, f"--secure-port={port}")
     assert (await daemon.until("serving health and metrics"))["url"] == f"https://127.0.0.1:{port}"
     await daemon.until("ready")
     await site.namespace("demo")
-    await site.served("demo")
+    account = await site.served("demo")
     assert await ask(port, "/livez") == (200, "ok")
     assert await ask(port, "/healthz") == (200, "ok")
     code, text = await ask(port, "/readyz?verbose")
     assert code == 200
     assert "[+]leaderElection ok\n" in text
     assert "[+]serviceaccount-token-controller ok\n" in text
-    _, text = await ask(port, "/metrics")
+    for path in ("/metrics", "/debug/controllers", "/readyz/leaderElection", "/nothing"):
+        assert await ask(port, path) == (401, "Unauthorized\n")
+        code, text = await ask(port, path, account)
+        assert (code, "system:serviceaccount:demo:default" in text) == (403, True)
+    admin = site.plane.token
+    _, text = await ask(port, "/metrics", admin)
     assert 'leader_election_master_status{name="verger"} 1.0' in text
     assert 'leader_election_slowpath_total{name="verger"} 0.0' in text
     host = site.plane.url.removeprefix("https://")
@@ -300,7 +322,58 @@ async def test_health_and_metrics(site: Site) -> None:
     for name in ("request_duration", "rate_limiter_duration"):
         assert f'rest_client_{name}_seconds_count{{host="{host}",verb="POST"}}' in text
     assert 'workqueue_adds_total{name="namespace-controller"}' in text
-    assert (await ask(port, "/api"))[0] == 404
+    assert "process_resident_memory_bytes" in text
+    _, text = await ask(port, "/debug/controllers", admin)
+    shown = {one["name"]: one for one in json.loads(text)["controllers"]}
+    assert shown["serviceaccount-controller"]["running"]
+    assert shown["serviceaccount-controller"]["queue"]["adds"] >= 1
+    assert await ask(port, "/readyz/leaderElection", admin) == (200, "ok")
+    assert (await ask(port, "/api", admin))[0] == 404
+    assert await daemon.end() == 0
+    assert admin not in json.dumps(daemon.lines)
+
+
+async def test_port_with_a_certificate_and_open_metrics(site: Site) -> None:
+    """It shows the certificate of the files, also the one that they hold later; what everybody may read is for choice."""
+    authority = Authority(time.time())
+    files = (site.folder / "tls.crt", site.folder / "tls.key")
+
+    def provide(host: str) -> None:
+        pair = authority.server([host])
+        for file, content in zip(files, (pair.certificate, pair.key), strict=True):
+            file.write_bytes(content)
+
+    async def metrics_at(host: str) -> tuple[int, str]:
+        context = ssl.create_default_context(cadata=authority.certificate.decode())
+        url = f"https://127.0.0.1:{port}/metrics"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(url, ssl=context, server_hostname=host) as answer,
+        ):
+            return answer.status, await answer.text()
+
+    provide("one.example")
+    port = free_port()
+    daemon = await site.run(
+        *FAST,
+        f"--secure-port={port}",
+        "--tls-cert-file=tls.crt",
+        "--tls-private-key-file=tls.key",
+        "--authorization-always-allow-paths=/livez, /metrics",
+    )
+    await daemon.until("serving health and metrics")
+    code, text = await metrics_at("one.example")
+    assert (code, "workqueue_depth" in text) == (200, True)
+    assert (await ask(port, "/livez"))[0] == 200
+    assert (await ask(port, "/readyz"))[0] == 401
+    provide("two.example")
+    daemon.send(signal.SIGHUP)
+    await daemon.until("certificate reloaded")
+    assert (await metrics_at("two.example"))[0] == 200
+    files[1].write_text("no key")
+    daemon.send(signal.SIGHUP)
+    assert "--tls-cert-file" in (await daemon.until("certificate not reloaded"))["error"]
+    assert (await metrics_at("two.example"))[0] == 200
     assert await daemon.end() == 0
 
 
@@ -342,6 +415,20 @@ async def test_systemd_is_told(site: Site) -> None:
         ),
         pytest.param(["--kube-api-burst=0"], "must be at least 1", id="no burst"),
         pytest.param(["--context=nobody"], "no such context", id="context"),
+        pytest.param(
+            ["--secure-port=1", "--tls-cert-file=signing.key"],
+            "go together",
+            id="half a certificate",
+        ),
+        pytest.param(
+            [
+                "--secure-port=1",
+                "--tls-cert-file=signing.key",
+                "--tls-private-key-file=signing.key",
+            ],
+            "no certificate and key in PEM",
+            id="no certificate",
+        ),
     ],
 )
 async def test_wrong_setting(arguments: list[str], message: str, site: Site) -> None:

@@ -22,7 +22,7 @@ from verger.store.objects import annotations_of, labels_of, name_of, uid_of
 from verger.store.rules.configuration import ACCOUNT_NAME, ACCOUNT_UID, TOKEN_SECRET
 from verger.store.timestamps import format_date
 
-from tests.cmd.beside import FAST, Site, site_in
+from tests.cmd.beside import FAST, Site, ask, free_port, site_in
 from tests.cmd.conftest import COMMAND, DEADLINE
 from tests.cmd.relay import Passed
 
@@ -253,6 +253,16 @@ def own(secret: Mapping[str, Any]) -> bool:
     return name_of(secret) in ("unused", "marked")
 
 
+async def collect(site: Site, port: int, token: str) -> None:
+    """An account reads the metrics once it has the role for it, and nothing else."""
+    assert (await ask(port, "/debug/controllers", token))[0] == 403
+    bound = ("clusterrolebinding", "scraper", "--clusterrole=verger-metrics")
+    admin = f"--kubeconfig={site.plane.kubeconfig}"
+    await asyncio.to_thread(kubectl, admin, "create", *bound, "--serviceaccount=demo:default")
+    code, text = await ask(port, "/metrics", token)
+    assert (code, "rest_client_requests_total" in text) == (200, True)
+
+
 def refusing_accounts(times: int) -> Callable[[web.BaseRequest], web.StreamResponse | None]:
     """Fails the first creations of accounts in `demo`, each in the same words: the event of it is counted up."""
     left = times
@@ -272,10 +282,12 @@ async def test_rights_are_enough_and_all_of_them_are_used(site: Site) -> None:
     await apply(site, "ha")
     relay = await site.relay()
     relay.refuse = refusing_accounts(2)
+    port = free_port()
     flags = (
         "--kubeconfig=daemon",
         f"--config={DEPLOY / 'base' / 'verger.yaml'}",
-        "--secure-port=0",
+        f"--secure-port={port}",
+        "--bind-address=127.0.0.1",
         f"--master={relay.url}",
         *FAST,
     )
@@ -287,7 +299,7 @@ async def test_rights_are_enough_and_all_of_them_are_used(site: Site) -> None:
     await site.served("going")
     await client.delete(core("Namespace"), "going")
     await site.namespace("demo")
-    await site.served("demo")
+    await collect(site, port, await site.served("demo"))
     await heal(site)
     await site.until("Namespace", "", lambda found: "going" not in map(name_of, found))
     assert await daemon.end() == 0

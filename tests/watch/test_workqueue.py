@@ -8,7 +8,6 @@ from verger.watch.workqueue import (
     BACKOFF_CAP,
     BACKOFF_FIRST,
     QueueShutDown,
-    QueueStatistics,
     WorkQueue,
 )
 
@@ -97,7 +96,7 @@ async def test_done_ends_work_for_good_when_nothing_new_came(queue: WorkQueue[st
     """A key that was not added again is not queued again."""
     queue.add("a")
     queue.done(await take(queue))
-    assert queue.statistics() == QueueStatistics(0, 0, 0, 0, adds=1, retries=0)
+    assert queue.statistics()[:6] == (0, 0, 0, 0, 1, 0)
 
 
 # --- waiting for a key
@@ -467,9 +466,9 @@ async def test_statistics_show_the_queue_at_this_moment(queue: WorkQueue[str]) -
     queue.add_backoff("b")
     queue.add_backoff("y")
     queue.forget("y")
-    assert queue.statistics() == QueueStatistics(
-        depth=1, processing=2, delayed=3, failing=1, adds=4, retries=3
-    )
+    found = queue.statistics()
+    assert (found.depth, found.processing, found.delayed, found.failing) == (1, 2, 3, 1)
+    assert (found.adds, found.retries) == (4, 3)
     assert sorted(queue.processing()) == ["a", "b"]
     queue.done("a")
     assert queue.statistics().depth == 2
@@ -505,7 +504,8 @@ async def test_times_of_waiting_and_work_are_kept(queue: WorkQueue[str], clock: 
     await clock.advance(0.5)
     queue.done(key)
     await take(queue)
-    assert (queue.waited.total, sum(queue.waited.counts)) == (2.5, 2)
-    assert (queue.worked.total, sum(queue.worked.counts)) == (0.5, 1)
-    assert list(queue.worked.buckets())[-3:] == [("1.0", 1.0), ("10.0", 1.0), ("+Inf", 1.0)]
-    assert queue.statistics().longest == 0.0
+    found = queue.statistics()
+    assert (found.waited.total, sum(found.waited.counts)) == (2.5, 2)
+    assert (found.worked.total, sum(found.worked.counts)) == (0.5, 1)
+    assert list(found.worked.buckets())[-3:] == [("1.0", 1.0), ("10.0", 1.0), ("+Inf", 1.0)]
+    assert found.longest == 0.0
