@@ -1,6 +1,6 @@
 """CertificateSigningRequests: what is asked for never changes; who approves it, and who signs it, write the status.
 
-Who asks is for the server to say: rules cannot know it, so they only see to it that a client does not.
+Who asks is for the server to say: admission does, as rules cannot know it.
 
 upstream: pkg/apis/certificates/validation, pkg/registry/certificates/certificates
 """
@@ -31,7 +31,6 @@ from verger.store.rules.values import EMPTY, Json
 EXPIRATION_MIN: Final = 600
 """Seconds."""
 
-_REQUESTER: Final = ("username", "uid", "groups", "extra")
 _DOMAIN_MAX: Final = 253
 _PATH_MAX: Final = 253 + 63 + 1
 _LEGACY_SIGNER: Final = "kubernetes.io/legacy-unknown"
@@ -62,8 +61,7 @@ class SigningRequestRules(Rules):
         values.fill_times(values.part(obj, "status"), "lastUpdateTime", "lastTransitionTime")
 
     def prepare_create(self, obj: Object) -> None:
-        """Nothing is decided yet, and nobody can ask in another's name."""
-        obj["spec"] = {k: v for k, v in obj["spec"].items() if k not in _REQUESTER}
+        """Nothing is decided yet."""
         obj["status"] = {}
 
     def prepare_update(self, new: Object, old: Mapping[str, Any], subresource: str) -> None:

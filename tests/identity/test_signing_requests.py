@@ -9,12 +9,18 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
-from verger.embed import ControlPlane
+from verger.identity.authz import Masters
+from verger.identity.rbac import Rbac
+from verger.identity.signing_requests import SigningRequests
+from verger.store.admission import Chain
 from verger.store.errors import Forbidden
-from verger.store.kinds import Kind
+from verger.store.kinds import built_in
+from verger.store.memory import MemoryBackend
+from verger.store.registry import Registry
 from verger.store.request import User, WriteRequest
+from verger.watch.clock import FakeClock
 
-from tests.identity.policies import rule
+from tests.identity.policies import Bindings, rule
 
 SIGNER = "example.com/one"
 CLIENT = "kubernetes.io/kube-apiserver-client"
@@ -37,54 +43,65 @@ def request(signer: str = SIGNER, group: str = "devs", **spec: Any) -> Object:
     return {"metadata": {"name": "a"}, "spec": body}
 
 
-def kind(plane: ControlPlane) -> Kind:
-    found = plane.kinds.get("certificates.k8s.io", "v1", "CertificateSigningRequest")
-    assert found is not None
-    return found
+class Signers:
+    """A store that admits as a plane does, and rights to give."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.world = Bindings()
+        plugin = SigningRequests(Masters(Rbac(self.world.policy)), self.clock)
+        backend = MemoryBackend(self.clock)
+        self.registry = Registry(backend, self.clock, admission=Chain([plugin]))
+        found = built_in().get("certificates.k8s.io", "v1", "CertificateSigningRequest")
+        assert found is not None
+        self.kind = found
+
+    def give(self, granted: Object) -> None:
+        """Gives Bob a rule."""
+        self.world.role("r", granted)
+        self.world.bind("r", "ClusterRole r", "User bob")
+
+    async def create(self, obj: Object) -> Object:
+        """What is stored when Bob asks."""
+        return dict((await self.registry.create(self.kind, "", obj, WriteRequest(BOB))).object)
+
+    async def write(self, status: Object, part: str, user: User = MASTER) -> Object:
+        """What is stored after a change of the status, through one of its parts."""
+        how = WriteRequest(user, verb="update")
+        obj = {"metadata": {"name": "a"}, "spec": {}, "status": status}
+        row, _ = await self.registry.update(self.kind, "", "a", obj, how, subresource=part)
+        return dict(row.object)
 
 
-async def create(plane: ControlPlane, obj: Object, user: User = BOB) -> Object:
-    registry = plane.client.registry
-    return dict((await registry.create(kind(plane), "", obj, WriteRequest(user))).object)
-
-
-async def write(
-    plane: ControlPlane, status: Object, part: str, user: User = MASTER
-) -> dict[str, Any]:
-    """The status, after a change through one of its parts."""
-    registry = plane.client.registry
-    how = WriteRequest(user, verb="update")
-    obj = {"metadata": {"name": "a"}, "spec": {}, "status": status}
-    row, _ = await registry.update(kind(plane), "", "a", obj, how, subresource=part)
-    found: dict[str, Any] = row.object["status"]
-    return found
+@pytest.fixture
+def signers() -> Signers:
+    return Signers()
 
 
 APPROVED = {"type": "Approved", "status": "True", "reason": "r", "message": "m"}
 
 
-async def test_requester_is_the_user_of_the_request() -> None:
+async def test_requester_is_the_user_of_the_request(signers: Signers) -> None:
     """Whatever the body says; a later write changes none of it."""
-    async with ControlPlane() as plane:
-        made = await create(plane, request(username="root", groups=["system:masters"], uid="0"))
-        spec = made["spec"]
-        assert (spec["username"], spec["uid"]) == ("bob", "b-uid")
-        assert (spec["groups"], spec["extra"]) == (["devs", "system:authenticated"], {"x": ["y"]})
-        await write(plane, {"conditions": [APPROVED]}, "approval")
-        found = await plane.client.get(kind(plane), "a")
-        assert found["spec"] == spec
+    made = await signers.create(request(username="root", groups=["system:masters"], uid="0"))
+    spec = made["spec"]
+    assert (spec["username"], spec["uid"]) == ("bob", "b-uid")
+    assert (spec["groups"], spec["extra"]) == (["devs", "system:authenticated"], {"x": ["y"]})
+    assert (await signers.write({"conditions": [APPROVED]}, "approval"))["spec"] == spec
 
 
-async def test_decision_is_dated() -> None:
+async def test_decision_is_dated(signers: Signers) -> None:
     """When it was made and when it was last told; a repetition keeps the first."""
-    async with ControlPlane() as plane:
-        await create(plane, request())
-        (first,) = (await write(plane, {"conditions": [APPROVED]}, "approval"))["conditions"]
-        assert first["lastUpdateTime"] == first["lastTransitionTime"]
-        again = {**APPROVED, "message": "again", "lastUpdateTime": "2030-01-01T00:00:00Z"}
-        (second,) = (await write(plane, {"conditions": [again]}, "approval"))["conditions"]
-        assert second["lastTransitionTime"] == first["lastTransitionTime"]
-        assert second["lastUpdateTime"] == "2030-01-01T00:00:00Z"
+    await signers.create(request())
+    made = await signers.write({"conditions": [APPROVED]}, "approval")
+    (first,) = made["status"]["conditions"]
+    now = "2023-11-14T22:13:20Z"
+    assert (first["lastUpdateTime"], first["lastTransitionTime"]) == (now, now)
+    await signers.clock.advance(60)
+    made = await signers.write({"conditions": [{**APPROVED, "message": "again"}]}, "approval")
+    (second,) = made["status"]["conditions"]
+    later = "2023-11-14T22:14:20Z"
+    assert (second["lastUpdateTime"], second["lastTransitionTime"]) == (later, now)
 
 
 @pytest.mark.parametrize(
@@ -99,41 +116,24 @@ async def test_decision_is_dated() -> None:
     ],
 )
 async def test_deciding_and_signing_take_a_right_each(
-    verb: str, names: str, part: str, allowed: bool
+    signers: Signers, verb: str, names: str, part: str, allowed: bool
 ) -> None:
     """On the signer, by its name."""
-    wanted = {"approval": ("approve", {"conditions": [APPROVED]}), "status": ("sign", SIGNED)}
-    async with ControlPlane() as plane:
-        await create(plane, request())
-        granted = {**rule(verb, "signers", names=names), "apiGroups": ["certificates.k8s.io"]}
-        await give(plane, granted)
-        word, status = wanted[part]
-        if allowed:
-            assert await write(plane, status, part, BOB)
-            return
-        with pytest.raises(Forbidden) as refused:
-            await write(plane, status, part, BOB)
-        why = f'user not permitted to {word} requests with signerName "{SIGNER}"'
-        assert str(refused.value) == (
-            f'certificatesigningrequests.certificates.k8s.io "a" is forbidden: {why}'
-        )
-
-
-SIGNED = {"certificate": base64.b64encode(b"x").decode()}
-
-
-async def give(plane: ControlPlane, granted: Object) -> None:
-    """Gives Bob a rule, and waits until it counts."""
-    group = "rbac.authorization.k8s.io"
-    role, binding = (plane.kinds.get(group, "v1", f"ClusterRole{x}") for x in ("", "Binding"))
-    assert role is not None
-    assert binding is not None
-    await plane.client.create(role, {"metadata": {"name": "r"}, "rules": [granted]})
-    ref = {"apiGroup": group, "kind": "ClusterRole", "name": "r"}
-    subjects = [{"apiGroup": group, "kind": "User", "name": "bob"}]
-    bound = {"metadata": {"name": "r"}, "roleRef": ref, "subjects": subjects}
-    await plane.client.create(binding, bound)
-    await plane.settle()
+    await signers.create(request())
+    signers.give(rule(verb, "signers", groups=["certificates.k8s.io"], names=names))
+    status: Object = {"conditions": [APPROVED]}
+    if part == "status":
+        status = {"certificate": base64.b64encode(b"x").decode()}
+    if allowed:
+        assert await signers.write(status, part, BOB)
+        return
+    with pytest.raises(Forbidden) as refused:
+        await signers.write(status, part, BOB)
+    word = {"approval": "approve", "status": "sign"}[part]
+    why = f'user not permitted to {word} requests with signerName "{SIGNER}"'
+    assert refused.value.message == (
+        f'certificatesigningrequests.certificates.k8s.io "a" is forbidden: {why}'
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,11 +144,12 @@ async def give(plane: ControlPlane, granted: Object) -> None:
         pytest.param(SIGNER, "system:masters", False, id="of another signer"),
     ],
 )
-async def test_nobody_asks_to_be_an_administrator(signer: str, group: str, refused: bool) -> None:
+async def test_nobody_asks_to_be_an_administrator(
+    signers: Signers, signer: str, group: str, refused: bool
+) -> None:
     """Certificates of that signer are believed, and the group may do everything."""
-    async with ControlPlane() as plane:
-        if not refused:
-            assert await create(plane, request(signer, group))
-            return
-        with pytest.raises(Forbidden, match="with system:masters group is not allowed"):
-            await create(plane, request(signer, group))
+    if not refused:
+        assert await signers.create(request(signer, group))
+        return
+    with pytest.raises(Forbidden, match="with system:masters group is not allowed"):
+        await signers.create(request(signer, group))
