@@ -222,13 +222,14 @@ class Watch:
 
     async def _send(self, writer: AbstractStreamWriter) -> None:
         subscription, encoder = self._subscription, self._encoder
-        if (initial := subscription.initial()) is not None:
-            rows, marked = initial
-            events = [encoder.event(EventType.ADDED, row) for row in rows]
-            if marked:
-                events.append(encoder.bookmark(subscription.initial_revision, ends_initial=True))
-            await self._write_all(writer, events)
         try:
+            if (initial := subscription.initial()) is not None:
+                rows, marked = initial
+                events = [encoder.event(EventType.ADDED, row) for row in rows]
+                if marked:
+                    end = encoder.bookmark(subscription.initial_revision, ends_initial=True)
+                    events.append(end)
+                await self._write_all(writer, events)
             while not self._ended:
                 if self._full:
                     await self._drain(writer)
@@ -242,6 +243,8 @@ class Watch:
                     await self._write(writer, encoder.bookmark(subscription.revision))
                 else:
                     await self._idle()
+        except ApiError as error:
+            self._error = error  # an object that cannot be shown ends the watch
         except Expired as expired:
             self._error = Gone(f"too old resource version: {expired.requested} ({expired.oldest})")
         if self._error is not None:
@@ -275,6 +278,9 @@ class Watch:
             found = self._pending()
         except Expired:
             self._wake()  # it will find that, too
+            return
+        except ApiError as error:
+            self.stop(error)
             return
         if len(found) > AT_ONCE:
             self._owed += found

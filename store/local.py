@@ -9,7 +9,7 @@ from verger.store.client import ObjectList, PatchType, Relevant
 from verger.store.errors import BadRequest, MethodNotAllowed
 from verger.store.fitting import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, Fitter
 from verger.store.kinds import Kind, Kinds
-from verger.store.objects import name_of, namespace_of, thaw
+from verger.store.objects import Object, name_of, namespace_of, thaw
 from verger.store.reading import Subscription
 from verger.store.registry import Registry
 from verger.store.request import (
@@ -52,12 +52,13 @@ class LocalClient:
         return kind.view.from_stored(row.object) if kind.view else row.object
 
     async def kinds(self) -> Sequence[Kind]:
-        """The kinds of this plane, each once, in its preferred version."""
+        """The kinds of this plane, each once, in its preferred version, or that which is stored."""
         found: dict[str, Kind] = {}
         for group, versions in self._kinds.groups_served.items():
             for version in versions:
                 for kind in self._kinds.in_version(group, version):
-                    found.setdefault(kind.resource, kind)
+                    # Of what clients define, the version that can always be shown is the stored one.
+                    found.setdefault(kind.resource, kind.storage if kind.custom else kind)
         return list(found.values())
 
     async def get(self, kind: Kind, name: str, namespace: str = "") -> Mapping[str, Any]:
@@ -89,19 +90,30 @@ class LocalClient:
 
     async def create(self, kind: Kind, obj: Mapping[str, Any]) -> Mapping[str, Any]:
         """Stores a new object."""
-        row = await self._registry.create(kind, namespace_of(obj), thaw(obj), self._request())
+        request = self._request()
+        row = await self._registry.create(
+            kind, namespace_of(obj), self._fitted(kind, obj, request), request
+        )
         return self._shown(kind, row)
+
+    def _fitted(self, kind: Kind, obj: Mapping[str, Any], request: WriteRequest) -> Object:
+        """A copy; of what clients define, without what their schema does not know."""
+        own = thaw(obj)
+        if kind.custom is not None:
+            self._fitter.body(kind.form(), own, request)
+        return own
 
     async def update(
         self, kind: Kind, obj: Mapping[str, Any], *, subresource: str = ""
     ) -> Mapping[str, Any]:
         """Replaces an object."""
+        request = self._request()
         row, _ = await self._registry.update(
             kind,
             namespace_of(obj),
             name_of(obj),
-            thaw(obj),
-            self._request(),
+            self._fitted(kind, obj, request),
+            request,
             subresource=subresource,
         )
         return self._shown(kind, row)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from verger.store import names
+from verger.store.custom import conversion
 from verger.store.custom.facts import unenforced
 from verger.store.custom.paths import PathError, parse_path
 from verger.store.custom.rules import available
@@ -29,7 +30,6 @@ _COLUMN_FORMATS: Final = (
     "date-time",
     "password",
 )
-_STRATEGIES: Final = ("None", "Webhook")
 _SELECTABLE: Final = ("string", "boolean", "integer")
 _SELECTABLE_MAX: Final = 8
 _MIXED: Final = "may have mixed case, but should otherwise match: "
@@ -45,7 +45,10 @@ def set_defaults(obj: Object) -> None:
         given["singular"] = given.get("singular") or kind.lower()
         given["listKind"] = given.get("listKind") or f"{kind}List"
     if not (spec.get("conversion") or {}).get("strategy"):
-        spec["conversion"] = {**(spec.get("conversion") or {}), "strategy": "None"}
+        spec["conversion"] = {
+            **(spec.get("conversion") or {}),
+            "strategy": conversion.strategy_of(spec),
+        }
 
 
 def versions_of(obj: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -81,9 +84,7 @@ def validate(obj: Mapping[str, Any]) -> list[FieldError]:
     errors += _versions(versions_of(obj))
     errors += _names(given)
     errors += _schemas(versions_of(obj))
-    strategy = (spec.get("conversion") or {}).get("strategy") or _STRATEGIES[0]
-    if strategy not in _STRATEGIES:
-        errors.append(not_supported("spec.conversion.strategy", strategy, _STRATEGIES))
+    errors += conversion.check(spec)
     if spec.get("preserveUnknownFields"):
         errors.append(
             invalid(
@@ -101,10 +102,8 @@ def warnings(obj: Mapping[str, Any]) -> list[str]:
     """What a definition asks for that is not done."""
     spec = obj.get("spec") or {}
     found = []
-    if (spec.get("conversion") or {}).get("strategy") == "Webhook":
-        found.append(
-            "spec.conversion.webhook is not called by this server: every version shows objects as they were stored"
-        )
+    if conversion.by_webhook(spec):
+        found.append(conversion.WARNING)
     for index, version in enumerate(versions_of(obj)):
         path = f"spec.versions[{index}].schema.openAPIV3Schema"
         schema = schema_of(version) or {}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from verger.store.custom import embedded, schema, validation
+from verger.store.custom import conversion, embedded, schema, validation
 from verger.store.custom.definitions import schema_of, stored_version, versions_of
 from verger.store.custom.paths import parse_path, values_at
 from verger.store.decoding import Decoder
@@ -159,7 +159,12 @@ def _kind(
     view = None
     if restored:
         stored_api_version = stored.api_version if stored is not None else api_version
-        view = _view(custom, stored, api_version, stored_api_version)
+        foreign = stored is not None and conversion.by_webhook(spec)
+        view = (
+            _unconverted(stored)
+            if foreign
+            else _view(custom, stored, api_version, stored_api_version)
+        )
     return Kind(
         group=group,
         version=version["name"],
@@ -192,6 +197,13 @@ def _deprecation(group: str, kind: str, version: Mapping[str, Any]) -> str:
         return ""
     said: str = version.get("deprecationWarning") or ""
     return said or f"{group}/{version['name']} {kind} is deprecated"
+
+
+def _unconverted(stored: Kind | None) -> View:
+    def refuse(obj: Mapping[str, Any]) -> Object:
+        conversion.refuse(obj)
+
+    return View(stored, refuse, refuse)
 
 
 def _view(custom: CustomType, stored: Kind | None, shown_as: str, kept_as: str) -> View:

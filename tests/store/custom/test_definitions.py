@@ -150,7 +150,11 @@ def test_bad_patterns_are_refused() -> None:
 def test_what_is_not_done_is_said() -> None:
     """Conversion by webhook, and rules that speak of what is not known here."""
     obj = definition({"type": "object", "x-kubernetes-validations": [{"rule": "self.nonsense()"}]})
-    obj["spec"]["conversion"] = {"strategy": "Webhook"}
+    config = {"url": "https://127.0.0.1:1/convert"}
+    obj["spec"]["conversion"] = {
+        "strategy": "Webhook",
+        "webhook": {"clientConfig": config, "conversionReviewVersions": ["v1"]},
+    }
     assert said(obj) == []
     assert [text.split(" ")[0] for text in warnings(obj)] == [
         "spec.conversion.webhook",
