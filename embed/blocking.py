@@ -5,6 +5,7 @@ Every method waits for its outcome. What takes no time in the plane takes a hop 
 
 import asyncio
 import threading
+import warnings
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -53,7 +54,9 @@ class BlockingPlane:
             raise RuntimeError("the plane has been started already")
         self._loop = asyncio.new_event_loop()
         # It does not keep a program alive that ends without stopping it.
-        self._thread = threading.Thread(target=self._work, name="verger plane", daemon=True)
+        self._thread = threading.Thread(
+            target=_work, args=(self._loop,), name="verger plane", daemon=True
+        )
         self._thread.start()
         try:
             self._do(self._plane.start())
@@ -70,12 +73,18 @@ class BlockingPlane:
         finally:
             self._end()
 
-    def _work(self) -> None:
-        loop = self._running()
-        asyncio.set_event_loop(loop)
-        loop.run_forever()
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
+    def __del__(self) -> None:
+        # Attributes are missing where the options were wrong.
+        loop = getattr(self, "_loop", None)
+        if loop is None:
+            return
+        warnings.warn(
+            f"the plane at {self.url} was not stopped", ResourceWarning, stacklevel=1, source=self
+        )
+        if loop.is_running():
+            # Nobody waits: this may be the plane's own thread.
+            stopped = asyncio.run_coroutine_threadsafe(self._plane.stop(), loop)
+            stopped.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
 
     def _end(self) -> None:
         loop, thread = self._loop, self._thread
@@ -225,3 +234,15 @@ class BlockingPlane:
         if found is None:
             raise LookupError(f"the plane does not serve {kind} of {api_version}")
         return found
+
+
+def _work(loop: asyncio.AbstractEventLoop) -> None:
+    """The thread of a plane. It knows the loop alone, so that a plane that nobody has any more is noticed."""
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+    # Connections that were about to be made.
+    for task in (tasks := asyncio.all_tasks(loop)):
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()

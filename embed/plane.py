@@ -9,6 +9,7 @@ import shutil
 import ssl
 import tempfile
 import time
+import warnings
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import fields
@@ -140,6 +141,16 @@ class ControlPlane:
         traceback: TracebackType | None,
     ) -> None:
         await self.stop()
+
+    def __del__(self) -> None:
+        # Attributes are missing where the options were wrong. A loop that ends has ended the plane with its other tasks.
+        if getattr(self, "_task", None) is not None:
+            warnings.warn(
+                f"the plane at {self.url} was not stopped",
+                ResourceWarning,
+                stacklevel=1,
+                source=self,
+            )
 
     async def start(self) -> None:
         """Starts everything, and returns when the plane is ready. Raises StartError."""

@@ -101,6 +101,29 @@ def test_fixtures_serve_async_tests(pytester: pytest.Pytester, mode: str) -> Non
     )
 
 
+def test_fixtures_serve_tests_of_anyio(pytester: pytest.Pytester) -> None:
+    """Its own runner, and none of pytest-asyncio; the plane is in a thread of its own whichever backend there is."""
+    passes(
+        pytester,
+        """
+        import anyio, pytest
+
+        @pytest.fixture
+        def anyio_backend():
+            return "asyncio"
+
+        @pytest.mark.anyio
+        async def test_anyio(verger, verger_plane):
+            await anyio.to_thread.run_sync(verger.namespace, "mine")
+            verger_plane.namespace("mine")
+            assert verger.get("v1", "ServiceAccount", "default", "mine")["secrets"]
+        """,
+        "-p",
+        "no:asyncio",
+        passed=1,
+    )
+
+
 def test_workers_have_servers_of_their_own(pytester: pytest.Pytester) -> None:
     """With xdist there is one for each worker."""
     passes(
