@@ -10,13 +10,12 @@ import os
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from verger.identity.keyring import KeyRing
-from verger.identity.tokens import LEGACY_ISSUER, Claims, TokenError, check_audiences, verify
-from verger.identity.validate import Lookup, MarkedInvalid, Proven, check_times, validate
+from verger.identity.tokens import LEGACY_ISSUER, TokenError, check_audiences, verify
+from verger.identity.validate import Known, Lookup, MarkedInvalid, Proven
 from verger.store.errors import Unauthorized
-from verger.store.objects import is_terminating
 from verger.store.request import AUTHENTICATED, User
 from verger.watch.clock import Clock
 
@@ -96,7 +95,7 @@ class ServiceAccountTokens:
         self.audiences = tuple(audiences)
         """The audiences of this server."""
         self._on_legacy_use = on_legacy_use
-        self._verified: OrderedDict[bytes, _Known] = OrderedDict()
+        self._verified: OrderedDict[bytes, Known] = OrderedDict()
         self._generation = keys.generation
         self.uses: Counter[str] = Counter()
         """How often tokens of which sort were accepted: valid, stale, manual, auto; and invalid, those that were marked."""
@@ -138,7 +137,7 @@ class ServiceAccountTokens:
             self.uses["stale" if now > claims.warn_after else "valid"] += 1
         return proven, audiences
 
-    def _known(self, token: str) -> "_Known":
+    def _known(self, token: str) -> Known:
         if self._generation != self._keys.generation:
             self._verified.clear()
             self._generation = self._keys.generation
@@ -149,69 +148,11 @@ class ServiceAccountTokens:
             self._verified.move_to_end(digest)
             return known
         self.lookups["miss"] += 1
-        known = _Known(verify(token, keys=self._keys, issuers=self._issuers))
+        known = Known(verify(token, keys=self._keys, issuers=self._issuers))
         self._verified[digest] = known
         if len(self._verified) > VERIFIED_MAX:
             self._verified.popitem(last=False)
         return known
-
-
-class _Known:
-    """A token whose signature is good, and whom it stood for when the objects that it depends on were last looked at.
-
-    Versions of objects never change: as long as the store has the very same ones, nothing about them has to be judged
-    again. The time is another matter.
-    """
-
-    __slots__ = ("_proven", "_seen", "claims")
-
-    def __init__(self, claims: Claims) -> None:
-        self.claims = claims
-        self._proven: Proven | None = None
-        self._seen: Sequence[_Seen] = ()
-
-    def still(self, lookup: Lookup, now: float) -> Proven | None:
-        """Whom it stands for if nothing has changed, else None. Raises TokenError when its time is over."""
-        if self._proven is None:
-            return None
-        for seen in self._seen:
-            if lookup.get(seen.plural, seen.namespace, seen.name) is not seen.object:
-                self._proven = None
-                return None
-        claims = self.claims
-        if not claims.legacy:
-            check_times(claims.not_before, claims.expires, claims.issued_at, now=now)
-        return self._proven
-
-    def prove(self, token: str, lookup: Lookup, now: float) -> Proven:
-        """Whom it stands for. Raises TokenError."""
-        noting = _NotingLookup(lookup)
-        proven = validate(self.claims, token, noting, now)
-        # What is being deleted is good for a while, and then no more, without any change.
-        if not any(is_terminating(seen.object) for seen in noting.seen):
-            self._proven, self._seen = proven, noting.seen
-        return proven
-
-
-class _Seen(NamedTuple):
-    plural: str
-    namespace: str
-    name: str
-    object: Mapping[str, Any]
-
-
-class _NotingLookup:
-    """Notes what it finds."""
-
-    def __init__(self, inner: Lookup) -> None:
-        self._inner = inner
-        self.seen: list[_Seen] = []
-
-    def get(self, plural: str, namespace: str, name: str) -> Mapping[str, Any] | None:
-        found = self._inner.get(plural, namespace, name)
-        if found is not None:
-            self.seen.append(_Seen(plural, namespace, name, found))
-        return found
 
 
 class ClientCertificate:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from verger.identity.tokens import Claims, Reference, TokenError, groups_of, username
 from verger.store.backend import Backend
-from verger.store.objects import key_of, labels_of, meta, uid_of
+from verger.store.objects import is_terminating, key_of, labels_of, meta, uid_of
 from verger.store.request import AUTHENTICATED, User
 from verger.store.timestamps import parse
 
@@ -174,3 +174,60 @@ def _still_there(
         raise TokenError(
             f"{word} UID ({uid_of(found)}) does not match service account {word} ref claim ({reference.uid})"
         )
+
+
+class Known:
+    """A token whose signature is good, and whom it stood for when the objects that it depends on were last looked at.
+
+    Versions of objects never change: as long as the store has the very same ones, nothing about them has to be judged
+    again. The time is another matter.
+    """
+
+    __slots__ = ("_proven", "_seen", "claims")
+
+    def __init__(self, claims: Claims) -> None:
+        self.claims = claims
+        self._proven: Proven | None = None
+        self._seen: Sequence[_Seen] = ()
+
+    def still(self, lookup: Lookup, now: float) -> Proven | None:
+        """Whom it stands for if nothing has changed, else None. Raises TokenError when its time is over."""
+        if self._proven is None:
+            return None
+        for seen in self._seen:
+            if lookup.get(seen.plural, seen.namespace, seen.name) is not seen.object:
+                return None
+        claims = self.claims
+        if not claims.legacy:
+            check_times(claims.not_before, claims.expires, claims.issued_at, now=now)
+        return self._proven
+
+    def prove(self, token: str, lookup: Lookup, now: float) -> Proven:
+        """Whom it stands for. Raises TokenError."""
+        noting = _NotingLookup(lookup)
+        proven = validate(self.claims, token, noting, now)
+        # What is being deleted is good for a while, and then no more, without any change.
+        if not any(is_terminating(seen.object) for seen in noting.seen):
+            self._proven, self._seen = proven, noting.seen
+        return proven
+
+
+class _Seen(NamedTuple):
+    plural: str
+    namespace: str
+    name: str
+    object: Mapping[str, Any]
+
+
+class _NotingLookup:
+    """Notes what it finds."""
+
+    def __init__(self, inner: Lookup) -> None:
+        self._inner = inner
+        self.seen: list[_Seen] = []
+
+    def get(self, plural: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        found = self._inner.get(plural, namespace, name)
+        if found is not None:
+            self.seen.append(_Seen(plural, namespace, name, found))
+        return found

@@ -141,14 +141,14 @@ def _shows_the_new_state_of_what_left(patch: pytest.MonkeyPatch) -> None:
 
 
 def _shows_a_state_of_its_own(patch: pytest.MonkeyPatch) -> None:
-    original = Encoder.line
+    original = Encoder.event
     due = _every(40)
 
-    def line(self: Encoder, type_: EventType, row: Row) -> bytes:
+    def event(self: Encoder, type_: EventType, row: Row) -> bytes:
         data = original(self, type_, row)
-        return data.replace(b'"color":"red"', b'"color":"red","old":"yes"') if due() else data
+        return data.replace(b'"red"', b'"RED"') if due() else data
 
-    patch.setattr(Encoder, "line", line)
+    patch.setattr(Encoder, "event", event)
 
 
 def _subscribes(

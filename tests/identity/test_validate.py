@@ -9,6 +9,7 @@ from verger.identity.tokens import Claims, Reference, TokenError
 from verger.identity.validate import (
     AUTO_GENERATED_WARNING,
     INVALID_SINCE,
+    Known,
     MarkedInvalid,
     StoreLookup,
     check_times,
@@ -159,76 +160,124 @@ Harm = Callable[[World], object]
 EVERYTHING = BOUND._replace(secret=SECRET, pod=POD)
 
 
-@pytest.mark.parametrize(
-    ("claims", "harm", "message"),
-    [
-        pytest.param(
-            BOUND,
-            lambda w: w.drop("serviceaccounts", "ns", "sa"),
-            'serviceaccounts "sa" not found',
-            id="the account has gone",
-        ),
-        pytest.param(
-            BOUND,
-            lambda w: w.put("serviceaccounts", "ns", "sa", "other"),
-            "service account UID (other) does not match claim (sa-uid)",
-            id="the account is another one of that name",
-        ),
-        pytest.param(
-            BOUND._replace(secret=SECRET),
-            lambda w: w.drop("secrets", "ns", "secret"),
-            "service account token has been invalidated",
-            id="the Secret has gone",
-        ),
-        pytest.param(
-            BOUND._replace(secret=SECRET),
-            lambda w: w.put("secrets", "ns", "secret", "other"),
-            "secret UID (other) does not match service account secret ref claim (secret-uid)",
-            id="the Secret is another one",
-        ),
-        pytest.param(
-            BOUND._replace(pod=POD),
-            lambda w: w.drop("pods", "ns", "pod"),
-            "service account token has been invalidated",
-            id="the pod has gone",
-        ),
-        pytest.param(
-            BOUND._replace(pod=POD),
-            lambda w: w.put("pods", "ns", "pod", "other"),
-            "pod UID (other) does not match service account pod ref claim (pod-uid)",
-            id="the pod is another one",
-        ),
-        pytest.param(
-            BOUND._replace(node=NODE),
-            lambda w: w.drop("nodes", "", "node"),
-            "service account token has been invalidated",
-            id="the node has gone",
-        ),
-        pytest.param(
-            BOUND._replace(node=NODE),
-            lambda w: w.put("nodes", "", "node", "other"),
-            "node UID (other) does not match service account node ref claim (node-uid)",
-            id="the node is another one",
-        ),
-        pytest.param(
-            EVERYTHING,
-            lambda w: (w.drop("pods", "ns", "pod"), w.put("secrets", "ns", "secret", "other")),
-            "secret UID (other) does not match service account secret ref claim (secret-uid)",
-            id="the Secret is asked for before the pod",
-        ),
-        pytest.param(
-            EVERYTHING._replace(pod=Reference("pod", "")),
-            lambda w: w,
-            "pod UID (pod-uid) does not match service account pod ref claim ()",
-            id="a claim without a uid fits nobody",
-        ),
-    ],
-)
+HARMS = [
+    pytest.param(
+        BOUND,
+        lambda w: w.drop("serviceaccounts", "ns", "sa"),
+        'serviceaccounts "sa" not found',
+        id="the account has gone",
+    ),
+    pytest.param(
+        BOUND,
+        lambda w: w.put("serviceaccounts", "ns", "sa", "other"),
+        "service account UID (other) does not match claim (sa-uid)",
+        id="the account is another one of that name",
+    ),
+    pytest.param(
+        BOUND._replace(secret=SECRET),
+        lambda w: w.drop("secrets", "ns", "secret"),
+        "service account token has been invalidated",
+        id="the Secret has gone",
+    ),
+    pytest.param(
+        BOUND._replace(secret=SECRET),
+        lambda w: w.put("secrets", "ns", "secret", "other"),
+        "secret UID (other) does not match service account secret ref claim (secret-uid)",
+        id="the Secret is another one",
+    ),
+    pytest.param(
+        BOUND._replace(pod=POD),
+        lambda w: w.drop("pods", "ns", "pod"),
+        "service account token has been invalidated",
+        id="the pod has gone",
+    ),
+    pytest.param(
+        BOUND._replace(pod=POD),
+        lambda w: w.put("pods", "ns", "pod", "other"),
+        "pod UID (other) does not match service account pod ref claim (pod-uid)",
+        id="the pod is another one",
+    ),
+    pytest.param(
+        BOUND._replace(node=NODE),
+        lambda w: w.drop("nodes", "", "node"),
+        "service account token has been invalidated",
+        id="the node has gone",
+    ),
+    pytest.param(
+        BOUND._replace(node=NODE),
+        lambda w: w.put("nodes", "", "node", "other"),
+        "node UID (other) does not match service account node ref claim (node-uid)",
+        id="the node is another one",
+    ),
+    pytest.param(
+        EVERYTHING,
+        lambda w: (w.drop("pods", "ns", "pod"), w.put("secrets", "ns", "secret", "other")),
+        "secret UID (other) does not match service account secret ref claim (secret-uid)",
+        id="the Secret is asked for before the pod",
+    ),
+    pytest.param(
+        EVERYTHING._replace(pod=Reference("pod", "")),
+        lambda w: w,
+        "pod UID (pod-uid) does not match service account pod ref claim ()",
+        id="a claim without a uid fits nobody",
+    ),
+]
+
+
+@pytest.mark.parametrize(("claims", "harm", "message"), HARMS)
 def test_bound_token_dies(claims: Claims, harm: Harm, message: str) -> None:
     """A bound token is worth nothing once something that it names is gone or another one."""
     world = populated()
     harm(world)
     assert refusal(claims, world) == message
+
+
+@pytest.mark.parametrize(("claims", "harm", "message"), HARMS[:-1])
+def test_known_token_dies(claims: Claims, harm: Harm, message: str) -> None:
+    """That it was good a moment ago, with the objects of that moment, does not count."""
+    world = populated()
+    known = Known(claims)
+    proven = known.prove(TOKEN, world, NOW)
+    assert known.still(world, NOW) is proven
+    harm(world)
+    for _ in range(2):
+        assert known.still(world, NOW) is None
+        with pytest.raises(TokenError) as caught:
+            known.prove(TOKEN, world, NOW)
+        assert str(caught.value) == message
+
+
+def test_known_token_whose_time_is_over() -> None:
+    """Nothing has changed but the clock."""
+    world = populated()
+    known = Known(BOUND)
+    known.prove(TOKEN, world, NOW)
+    with pytest.raises(TokenError, match="has expired"):
+        known.still(world, NOW + 3661)
+
+
+@pytest.mark.parametrize(
+    ("plural", "name"), [("serviceaccounts", "sa"), ("secrets", "secret"), ("pods", "pod")]
+)
+def test_known_token_of_something_that_is_going(plural: str, name: str) -> None:
+    """It dies a minute after the beginning of the deletion, which no further change tells of."""
+    world = populated()
+    known = Known(EVERYTHING)
+    world.deleted(plural, "ns", name, NOW)
+    known.prove(TOKEN, world, NOW + 59)
+    assert known.still(world, NOW + 59) is None
+    with pytest.raises(TokenError):
+        known.prove(TOKEN, world, NOW + 61)
+
+
+def test_known_legacy_token_is_not_what_its_secret_holds_any_more() -> None:
+    """Whoever writes another token into the Secret revokes the first one."""
+    world = legacy_world()
+    known = Known(LEGACY)
+    known.prove(TOKEN, world, NOW)
+    assert known.still(world, NOW + 10**9)
+    world.put("secrets", "ns", "secret", "secret-uid", data={"token": encoded("another")})
+    assert known.still(world, NOW) is None
 
 
 def test_times_come_before_objects() -> None:

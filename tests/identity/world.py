@@ -45,8 +45,10 @@ class World:
 
     def deleted(self, plural: str, namespace: str, name: str, at: float) -> None:
         """Marks an object as one that is being deleted since then."""
-        obj = self.objects[plural, key_of(namespace, name)]
-        obj["metadata"]["deletionTimestamp"] = format_time(at)
+        key = plural, key_of(namespace, name)
+        obj = self.objects[key]
+        stamp = {"deletionTimestamp": format_time(at)}
+        self.objects[key] = {**obj, "metadata": {**obj["metadata"], **stamp}}
 
 
 def populated() -> World:
