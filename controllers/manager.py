@@ -10,6 +10,7 @@ from verger.controllers.runner import Runner
 from verger.store.client import Client
 from verger.store.kinds import Kind
 from verger.watch.clock import Clock
+from verger.watch.tracing import Tracer
 from verger.watch.workqueue import QueueStatistics, QueueView
 
 if TYPE_CHECKING:
@@ -44,12 +45,13 @@ class Manager:
         clock: Clock,
         log: "FilteringBoundLogger",
         origins: Origins | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
-        """With `origins` it is written down what each piece of work was done for."""
+        """With `origins` it is written down what each piece of work was done for, with a tracer how long it took."""
         self._log = log
         self._informers = Informers(client, clock, self._informer_failed)
         self._runners: dict[str, Runner[Hashable]] = {
-            reconciler.name: Runner(reconciler, self._informers, clock, log, origins)
+            reconciler.name: Runner(reconciler, self._informers, clock, log, origins, tracer)
             for reconciler in reconcilers
         }
         self._tasks: dict[str, asyncio.Task[None]] = {}

@@ -120,6 +120,11 @@ class Subscriber:
         """Something else that ends with all of it."""
         self._removals.append(remove)
 
+    @property
+    def revision(self) -> int:
+        """The newest revision that one of the caches shows."""
+        return max((each.cache.revision for each in self._subscriptions), default=0)
+
     async def synced(self) -> None:
         """Waits until every cache has its first list."""
         for subscription in self._subscriptions:

@@ -5,9 +5,11 @@ from collections import deque
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from verger.controllers.attempt import CURRENT, Attempt, new_name
 from verger.controllers.origins import Origins, Outcome
 from verger.controllers.reconcile import Enqueue, Informers, Reconciler, Subscriber, Terminal
 from verger.watch.clock import Clock
+from verger.watch.tracing import Span, Tracer
 from verger.watch.workqueue import QueueShutDown, QueueStatistics, QueueView, WorkQueue
 
 if TYPE_CHECKING:
@@ -30,8 +32,10 @@ class Runner(Generic[K]):
         clock: Clock,
         log: "FilteringBoundLogger",
         origins: Origins | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._origins = origins
+        self._tracer = tracer
         self._subscriber: Subscriber | None = None
         self._attached = True
         self._reconciler = reconciler
@@ -145,25 +149,45 @@ class Runner(Generic[K]):
                 async with queue.work() as key:
                     try:
                         if self._origins is None:
-                            await self._reconcile(queue, key)
+                            await self._attempt(queue, key)
                         else:
                             with self._origins.working(self.name, key, queue.failures(key)) as work:
-                                work.outcome = await self._reconcile(queue, key)
+                                work.outcome = await self._attempt(queue, key)
                     except asyncio.CancelledError:
                         queue.add(key)
                         raise
         except QueueShutDown:
             return
 
-    async def _reconcile(self, queue: WorkQueue[K], key: K) -> Outcome:
+    async def _attempt(self, queue: WorkQueue[K], key: K) -> Outcome:
+        revision = self._subscriber.revision if self._subscriber is not None else 0
+        attempt = Attempt(self.name, key, new_name(), revision)
+        token = CURRENT.set(attempt)
+        try:
+            if self._tracer is None:
+                return await self._reconcile(queue, key, None)
+            facts = {f"verger.{name}": value for name, value in attempt.facts().items()}
+            facts["verger.retries"] = queue.failures(key)
+            with self._tracer.span(f"reconcile {self.name}", facts) as span:
+                outcome = await self._reconcile(queue, key, span)
+                span.tell("verger.result", outcome)
+                return outcome
+        finally:
+            CURRENT.reset(token)
+
+    async def _reconcile(self, queue: WorkQueue[K], key: K, span: Span | None) -> Outcome:
         try:
             result = await self._reconciler.reconcile(key)
         except Terminal as terminal:
+            if span is not None:
+                span.fail(terminal)
             self.errors.append(f"{key}: {terminal}")
             self._log.warning("given up", key=str(key), error=str(terminal))
             queue.forget(key)
             return "given up"
         except Exception as error:
+            if span is not None:
+                span.fail(error)
             failures = queue.failures(key) + 1
             delay = queue.add_backoff(key)
             self.errors.append(f"{key}: {error}")

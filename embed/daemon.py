@@ -29,7 +29,10 @@ from verger.embed.neighbours import Neighbourhood
 from verger.embed.options import StartError
 from verger.embed.serving_certificate import ServingCertificate
 from verger.embed.supervisor import Supervisor
+from verger.embed.traced_client import TracedClient
+from verger.embed.tracing import tracer_of
 from verger.identity.keyring import KeyFileError, KeyFiles, KeyRing
+from verger.store.client import Client
 from verger.store.credentials import KubeconfigError
 from verger.store.errors import ApiError, Unauthorized
 from verger.store.kinds import Kind, built_in
@@ -80,6 +83,7 @@ class Daemon:
         self._certificate: ServingCertificate | None = None
         self._election: Election | None = None
         self._warm = False
+        self._tracer = tracer_of(environment, log)
 
     async def run(self) -> None:
         """Works until it is cancelled. Raises StartError."""
@@ -96,7 +100,11 @@ class Daemon:
             guard = self._election.guard if self._election is not None else None
             reconcilers = self._reconcilers(server, root_ca, guard)
             manager = Manager(
-                reconcilers, server.client("shared-informers"), self._clock, self._log
+                reconcilers,
+                server.client("shared-informers"),
+                self._clock,
+                self._log,
+                tracer=self._tracer,
             )
             names = self._selected(manager)
             if not self._options.adopt:
@@ -207,8 +215,9 @@ class Daemon:
     ) -> list[Reconciler[Any]]:
         options, kinds, clock, log = self._options, self._kinds, self._clock, self._log
 
-        def client_of(component: str) -> Any:
-            return server.client(component, guard=guard)
+        def client_of(component: str) -> Client:
+            client = server.client(component, guard=guard)
+            return client if self._tracer is None else TracedClient(client, self._tracer)
 
         def recorder_of(component: str) -> Recorder:
             return Recorder(

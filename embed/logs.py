@@ -7,7 +7,10 @@ before the library would be.
 import logging
 import re
 import sys
+from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, cast
+
+from verger.controllers.attempt import CURRENT
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -29,6 +32,12 @@ def redact(_: Any, __: str, line: str) -> str:
     if "eyJ" in line or "PRIVATE KEY" in line:
         return _SECRETS.sub(REDACTED, line)
     return line
+
+
+def add_attempt(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Says in each line of one reconcile which that is: controller, key, its own name, and the revision it began at."""
+    attempt = CURRENT.get()
+    return event if attempt is None else {**attempt.facts(), **event}
 
 
 class LazyLogger:
@@ -96,6 +105,7 @@ def _make(level: int, format_: Format, stream: TextIO) -> "FilteringBoundLogger"
     logger = structlog.wrap_logger(
         structlog.PrintLogger(stream),
         processors=[
+            add_attempt,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *renderer,

@@ -34,6 +34,7 @@ LAZY = (
     "prometheus_client",
     "jsonpatch",
     "tenacity",
+    "opentelemetry",
     "verger.apiserver.openapi",
     "verger.apiserver.tables",
     "verger.store.custom",
