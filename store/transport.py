@@ -10,9 +10,9 @@ spec: k8s.io/client-go/rest/with_retry.go
 import contextlib
 import ssl
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import aiohttp
 import orjson
@@ -24,8 +24,6 @@ from verger.store.throttle import Deadline, TokenBucket
 from verger.store.traffic import Traffic
 from verger.watch.clock import Clock
 from yarl import URL
-
-T = TypeVar("T")
 
 REQUEST_MAX: Final = 60.0
 """Seconds until a request has to be answered. upstream: --request-timeout of the server, which gives up then"""
@@ -72,6 +70,13 @@ class Request(NamedTuple):
         return f"{self.method} {self.path}"
 
 
+class _Answer(NamedTuple):
+    """What the server said. The body is empty where it is still to be read from the response."""
+
+    response: aiohttp.ClientResponse
+    body: bytes
+
+
 class Transport:
     """The connections to one server. To be closed."""
 
@@ -105,34 +110,16 @@ class Transport:
 
     async def call(self, request: Request) -> bytes:
         """The body of a successful answer. Raises ApiError, KubeconfigError."""
-
-        async def once() -> bytes:
-            response = await self._send(request)
-            async with response:
-                with Deadline(self._clock, self._timeout):
-                    return await response.read()
-
-        return await self._persist(request, once)
+        return (await self._persist(request, streamed=False)).body
 
     async def open(self, request: Request) -> aiohttp.ClientResponse:
         """A successful answer whose body is still to come; to be closed. Raises ApiError, KubeconfigError."""
+        return (await self._persist(request, streamed=True)).response
 
-        return await self._persist(request, lambda: self._send(request))
-
-    async def _persist(self, request: Request, once: Callable[[], Awaitable[T]]) -> T:
+    async def _persist(self, request: Request, *, streamed: bool) -> "_Answer":
         """Tries again what may be tried again."""
-
-        async def attempt() -> T:
-            try:
-                return await once()
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise self._lost(request, error) from None
-            except TooManyRequests as error:
-                self._throttle.hold(min(float(error.retry_after or 1), RETRY_AFTER_MAX))
-                raise
-
         try:
-            return await attempt()
+            return await self._attempt(request, streamed)
         except ApiError as error:
             if not _may_repeat(request, error):
                 raise
@@ -157,32 +144,39 @@ class Transport:
             ),
             reraise=True,
         )
-        return await retrying(attempt)
+        return await retrying(self._attempt, request, streamed)
 
-    async def _send(self, request: Request) -> aiohttp.ClientResponse:
+    async def _attempt(self, request: Request, streamed: bool) -> "_Answer":
         """A successful answer. Credentials that were refused are looked for anew, once."""
-        credential = await self._connection.credentials.current()
-        response = await self._send_as(request, credential)
-        if response.status == 401 and self._connection.credentials.refused(credential):
-            response.close()
-            credential = await self._connection.credentials.current()
-            response = await self._send_as(request, credential)
-        if 200 <= response.status < 300:
-            return response
-        async with response:
-            with Deadline(self._clock, self._timeout):
-                body = await response.read()
-            raise error_of(response.status, response.headers, body)
+        credentials = self._connection.credentials
+        try:
+            credential = await credentials.current()
+            answer = await self._send_as(request, credential, streamed=streamed)
+            if answer.response.status == 401 and credentials.refused(credential):
+                credential = await credentials.current()
+                answer = await self._send_as(request, credential, streamed=streamed)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._lost(request, error) from None
+        response = answer.response
+        if _is_success(response):
+            return answer
+        error = error_of(response.status, response.headers, answer.body)
+        if isinstance(error, TooManyRequests):
+            self._throttle.hold(min(float(error.retry_after or 1), RETRY_AFTER_MAX))
+        raise error
 
-    async def _send_as(self, request: Request, credential: Credential) -> aiohttp.ClientResponse:
-        asked = self._clock.monotonic()
+    async def _send_as(
+        self, request: Request, credential: Credential, *, streamed: bool
+    ) -> "_Answer":
+        """Whatever the server answers, with its body unless that is a success to be `streamed`."""
+        clock, traffic, connection = self._clock, self.traffic, self._connection
+        asked = clock.monotonic()
         if request.urgent:
             self._throttle.spend()
         else:
             await self._throttle.take()
-        started = self._clock.monotonic()
-        self.traffic.waited(request.method, started - asked)
-        connection = self._connection
+        started = clock.monotonic()
+        traffic.waited(request.method, started - asked)
         headers = CIMultiDict(
             {
                 "Accept": request.accept,
@@ -211,9 +205,9 @@ class Transport:
         limit = self._timeout
         if request.guard is not None:
             limit = min(limit, request.guard())
-        code = _ERROR
-        try:
-            with Deadline(self._clock, limit):
+        with Deadline(clock, limit):
+            code = _ERROR
+            try:
                 response = await self._session.request(
                     request.method,
                     url,
@@ -226,10 +220,12 @@ class Transport:
                     proxy=connection.proxy or None,
                     middlewares=(_once,),
                 )
-            code = str(response.status)
-        finally:
-            self.traffic.answered(code, request.method, self._clock.monotonic() - started)
-        return response
+                code = str(response.status)
+            finally:
+                traffic.answered(code, request.method, clock.monotonic() - started)
+            if streamed and _is_success(response):
+                return _Answer(response, b"")
+            return _Answer(response, await response.read())
 
     def _repeat(self, request: Request, error: BaseException | None) -> None:
         code = str(error.code) if isinstance(error, ApiError) else _ERROR
@@ -252,6 +248,10 @@ class Transport:
         if isinstance(error, TimeoutError):
             return NoAnswer(f"{request}: no answer from {server} in time")
         return NoAnswer(f"{request}: the connection to {server} was lost: {_why(error)}")
+
+
+def _is_success(response: aiohttp.ClientResponse) -> bool:
+    return 200 <= response.status < 300
 
 
 async def _once(
