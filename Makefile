@@ -4,10 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 KUBECONFIG_FILE := $(CURDIR)/.verger/kubeconfig
 NODE := $(VENV)/node
+EXAMPLES := .verger/examples
+ROOMS := $(wildcard watch store identity apiserver controllers embed demo cmd)
 # Byte code that is not kept makes every start compile the whole project again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: serve test check unit bench soak format clean
+.PHONY: serve test check unit examples bench soak format clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.installed: pyproject.toml
@@ -31,7 +33,7 @@ serve: $(VENV)/.installed
 	@mkdir -p .verger && chmod 700 .verger
 	@$(BIN)/verger serve --write-kubeconfig $(KUBECONFIG_FILE) --hints $(ARGS)
 
-test: check unit
+test: check unit examples
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -42,6 +44,35 @@ check: $(VENV)/.installed
 unit: $(VENV)/.installed $(NODE)/.installed
 	$(BIN)/python -m pytest -q -n 2 --ignore tests/clients $(ARGS)
 	$(BIN)/python -m pytest -q -o filterwarnings=default tests/clients $(ARGS)
+
+# The examples, as their readers would run them: the wheel in a virtual environment that knows nothing of this folder.
+examples: $(VENV)/.installed
+	@$(MAKE) --no-print-directory -j 2 $(patsubst examples/%/,$(EXAMPLES)/%.passed,$(wildcard examples/*/))
+
+$(EXAMPLES)/%.passed: $(EXAMPLES)/.installed examples/%/*
+	@cd examples/$* && $(CURDIR)/$(EXAMPLES)/venv/bin/python -m pytest -q -p no:cacheprovider $(ARGS)
+	@touch $@
+
+$(EXAMPLES)/.installed: $(EXAMPLES)/.libraries $(EXAMPLES)/.wheel
+	@$(BIN)/pip --python $(EXAMPLES)/venv/bin/python uninstall --quiet --quiet --yes verger
+	@$(BIN)/pip --python $(EXAMPLES)/venv/bin/python install --quiet --disable-pip-version-check --no-compile $(EXAMPLES)/dist/*.whl
+	@touch $@
+
+$(EXAMPLES)/.libraries: $(wildcard examples/*/requirements.txt)
+	@echo "Setting up $(EXAMPLES)/venv (once; half a minute)"
+	@rm -rf $(EXAMPLES)/venv
+	@$(PYTHON) -m venv --without-pip $(EXAMPLES)/venv
+	@sed '/^verger$$/d' $^ >$(EXAMPLES)/requirements.txt
+	@$(BIN)/pip --python $(EXAMPLES)/venv/bin/python install --quiet --disable-pip-version-check --no-compile -r $(EXAMPLES)/requirements.txt
+	@touch $@
+
+# Built from a copy: a build leaves traces, and would put what has been deleted since into the next wheel.
+$(EXAMPLES)/.wheel: pyproject.toml README.md LICENSE $(shell find $(ROOMS) -not -path '*/__pycache__*')
+	@rm -rf $(EXAMPLES)/source $(EXAMPLES)/dist
+	@mkdir -p $(EXAMPLES)/source
+	@cp -r $(ROOMS) pyproject.toml README.md LICENSE $(EXAMPLES)/source
+	@$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir $(EXAMPLES)/dist $(EXAMPLES)/source
+	@touch $@
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench $(ARGS)
