@@ -80,14 +80,3 @@ def test_quota(kubectl: Kubectl) -> None:
         "exceeded quota: q, requested: services=1, used: services=1, limited: services=1" in refused
     )
     assert "count/deployments.apps" in kubectl("describe", "quota", "q")
-
-
-def test_what_needs_a_node(kubectl: Kubectl) -> None:
-    """Logs are empty, everything else is refused in words that say why."""
-    kubectl("create", "serviceaccount", "account")
-    pod = '{"spec": {"serviceAccountName": "account"}}'
-    kubectl("run", "p", "--image=i", f"--overrides={pod}")
-    assert kubectl("logs", "p") == ""
-    assert "container z is not valid for pod p" in kubectl.fails("logs", "p", "-c", "z")
-    assert "pod p does not have a host assigned" in kubectl.fails("exec", "p", "--", "ls")
-    kubectl("delete", "pod", "p")
