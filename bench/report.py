@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from bench.embedded import TESTS
+
 SERVERS = ("floor", "verger")
 # The ES256 storm on a floor that signs on its event loop; see bench.floor.Signer.
 LOOP_RATE = "es256_loop_identities_per_s"
@@ -143,6 +145,35 @@ def token_figures() -> list[Figure]:
     ]
 
 
+def remote_figures() -> list[Figure]:
+    """Return what controllers in a process of their own reach."""
+    return [
+        Figure("inside_identities_per_s", "identities/s, controllers in the server"),
+        Figure("daemon_identities_per_s", "identities/s, controllers beside it"),
+        Figure("daemon_share", "  the second as a share of the first", 2, AtLeast(0.5)),
+        Figure("daemon_cpu_ms", "  CPU of the daemon for each, ms", 2),
+        Figure("daemon_server_cpu_ms", "  CPU of its server for each, ms", 2),
+    ]
+
+
+def preloaded_figures() -> list[Figure]:
+    """Return what a daemon does beside a cluster that is full."""
+    return [
+        Figure("preloaded_ready_s", "ready after process start, s", 2),
+        Figure("preloaded_converged_s", "all served after it, s", 1),
+        Figure("preloaded_per_s", "  namespaces/s", 0),
+        Figure("preloaded_mb", "  resident memory then, MB", 1),
+        Figure("preloaded_writes_each", "  writes for each namespace", 2, AtMost(4)),
+        Figure("preloaded_reads", "  gets and lists"),
+        Figure("preloaded_watches", "  open watches"),
+        Figure("second_ready_s", "second start: ready, s", 2),
+        Figure("second_mb", "  resident memory, MB", 1),
+        Figure("second_writes", "  writes", 0, AtMost(0)),
+        Figure("second_reads", "  gets and lists"),
+        Figure("second_watches", "  open watches, one for each kind"),
+    ]
+
+
 def decision_figures(bindings: tuple[int, ...]) -> list[Figure]:
     """Return what a decision costs at each number of bindings."""
     return [
@@ -168,6 +199,11 @@ def embedded_figures(crowd: int) -> list[Figure]:
         Figure("crowd_start_s", f"start of {crowd} at once, s", 2),
         Figure("crowd_stop_s", f"stop of {crowd}, s", 2),
         Figure("crowd_mb_each", f"resident memory of each of {crowd}, MB", 2),
+        Figure("crowd_mb", f"the process with {crowd} of them, MB", 0, AtMost(200)),
+        Figure("reset_ms", "reset, ms", 2, AtMost(1)),
+        Figure("reset_settled_ms", "reset, and everything has followed, ms", 2),
+        Figure("suite_s", f"{TESTS} tests, each afresh, with pytest's start, s", 1, AtMost(20)),
+        Figure("plugin_import_ms", "import of the pytest plugin, ms", 1, AtMost(50)),
     ]
 
 
