@@ -2,20 +2,14 @@
 
 import asyncio
 import sys
-import textwrap
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 from verger.cmd.process import tune
 
 if TYPE_CHECKING:
-    from verger.embed.story import Scene
-
-_WIDTH: Final = 100
-_INDENT: Final = "   "
-_SHOWN: Final = 12
-"""Changes of one scene that are listed; of more, the first and the last ones."""
+    from verger.demo.script import Scene
 
 
 @click.command()
@@ -29,37 +23,26 @@ _SHOWN: Final = 12
 def demo() -> None:
     """See how service accounts get their identity, and how the world heals when something is broken.
 
-    A control plane is started in this process and goes through some accidents. Everything that is shown has happened:
-    changes are those of its store, answers those of its API. Revisions are counted from the beginning of the story.
+    Two control planes are started in this process, and the same faults strike both: one has the controllers of Verger,
+    which look at what is there, the other one a controller that trusts what it hears. Everything that is shown has
+    happened, and everything that is counted is counted from the two stores.
     """
     tune()
-    from verger.embed.story import told
+    from verger.demo.script import lines, told
 
     started = time.monotonic()
     count = 0
 
-    def tell(scene: "Scene", first: int) -> None:
+    def tell(scene: "Scene") -> None:
         nonlocal count
         count += 1
-        click.echo("\n".join(lines(count, scene, first)))
+        click.echo("\n".join(lines(count, scene)))
 
-    wrong = asyncio.run(told(tell))
-    click.echo(f"{count} scenes in {time.monotonic() - started:.1f} s, {wrong} objects wrong.")
+    ending = asyncio.run(told(tell))
+    click.echo(
+        f"{count} scenes in {time.monotonic() - started:.1f} s, objects wrong: ours {ending.ours}, twin {ending.twin}."
+    )
     click.echo("Do it yourself: verger serve --hints")
-    sys.exit(1 if wrong else 0)
-
-
-def lines(number: int, scene: "Scene", first: int) -> list[str]:
-    """A scene as text."""
-    out = [f"{number}. {scene.title}"]
-    out += textwrap.wrap(scene.told, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
-    changes = [
-        f"{_INDENT}+{change.revision - first:<4} {change.type:<8} {change.resource} {change.key}"
-        for change in scene.changes
-    ]
-    if (left := len(changes) - _SHOWN) > 0:
-        half = _SHOWN // 2
-        changes[half:-half] = [f"{_INDENT}... {left} more"]
-    out += ["", *changes] if changes else []
-    out += ["", *(f"{_INDENT}{name}: {fact}" for name, fact in scene.facts.items()), ""]
-    return out
+    if ending.broken:
+        click.echo(ending.broken, err=True)
+    sys.exit(1 if ending.ours or ending.broken else 0)

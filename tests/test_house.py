@@ -20,7 +20,7 @@ from verger.cmd.settings import ServeSettings
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
-ROOMS = ("watch", "store", "identity", "apiserver", "controllers", "embed", "cmd")
+ROOMS = ("watch", "store", "identity", "apiserver", "controllers", "embed", "demo", "cmd")
 """The root folders that are the sub-packages of `verger`."""
 BESIDE = ("tests", "bench", "examples")
 """Folders with code that is not installed."""
