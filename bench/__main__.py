@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import api, decisions, flatness, identities, report, signing, tokens
+from bench import api, daemon, decisions, flatness, identities, report, signing, tokens
 from bench.servers import (
     ROOT,
     Command,
@@ -31,7 +31,18 @@ from bench.servers import (
     verger_command,
 )
 
-SUITES = ("start", "api", "identities", "tokens", "embedded", "flatness", "signing", "decisions")
+SUITES = (
+    "start",
+    "api",
+    "identities",
+    "tokens",
+    "remote",
+    "preloaded",
+    "embedded",
+    "flatness",
+    "signing",
+    "decisions",
+)
 ALGORITHMS = ("ES256", "RS256")
 
 
@@ -44,6 +55,7 @@ class Sizes:
     flatness: flatness.FlatnessLoad
     tokens: tokens.TokenLoad
     bindings: tuple[int, ...]
+    preloaded: int
     starts: int
     embedded_rounds: int
     crowd: int
@@ -61,6 +73,7 @@ def sizes(*, quick: bool, secrets: identities.Secrets) -> Sizes:
             ),
             tokens=tokens.TokenLoad(gets=200, tokens=100),
             bindings=(10, 100, 1000),
+            preloaded=200,
             starts=1,
             embedded_rounds=5,
             crowd=10,
@@ -72,6 +85,7 @@ def sizes(*, quick: bool, secrets: identities.Secrets) -> Sizes:
         flatness=flatness.FlatnessLoad(),
         tokens=tokens.TokenLoad(),
         bindings=(10, 1000, 10_000),
+        preloaded=10_000,
         starts=3,
         embedded_rounds=20,
         crowd=100,
@@ -187,6 +201,22 @@ async def measure_tokens(run: Run) -> None:
         run.add("verger", await tokens.measure(server.target, server.kubeconfig, run.sizes.tokens))
 
 
+async def measure_remote(run: Run) -> None:
+    """Run the storm on a daemon in a process of its own, and on the same controllers in the server's."""
+    if "verger" in run.servers:
+        async with run.attempt("identities: verger run, ES256"):
+            key = run.keys.files["ES256"]
+            run.add("verger", await daemon.measure_storm(key, run.sizes.identities))
+
+
+async def measure_preloaded(run: Run) -> None:
+    """Start daemons beside a cluster that is full."""
+    if "verger" in run.servers:
+        async with run.attempt(f"{run.sizes.preloaded} namespaces: verger run, ES256"):
+            key = run.keys.files["ES256"]
+            run.add("verger", await daemon.measure_preloaded(key, run.sizes.preloaded))
+
+
 async def measure_decisions(run: Run) -> None:
     """Measure authorization in this process."""
     async with run.attempt("decisions"):
@@ -261,12 +291,15 @@ async def measure(run: Run, suites: list[str], rounds: int) -> None:
         "api": measure_api,
         "identities": measure_identities,
         "tokens": measure_tokens,
+        "remote": measure_remote,
     }
     repeated = {suite: work for suite, work in turns.items() if suite in suites}
     for number in range(rounds if repeated else 0):
         print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
         for work in repeated.values():
             await work(run)
+    if "preloaded" in suites:
+        await measure_preloaded(run)
     if "embedded" in suites:
         await measure_embedded(run)
     if "flatness" in suites:
@@ -287,6 +320,8 @@ def sections(run: Run) -> list[tuple[str, list[report.Row]]]:
         (f"api ({run.sizes.api.objects} objects, {watchers} watchers)", report.api_figures()),
         (f"identities ({storm.namespaces} namespaces, {storm.secrets} secrets)", identity_figures),
         ("tokens", report.token_figures()),
+        (f"verger run ({storm.namespaces} namespaces)", report.remote_figures()),
+        (f"verger run, {run.sizes.preloaded} namespaces there", report.preloaded_figures()),
         ("embedded", report.embedded_figures(run.sizes.crowd)),
         ("flatness", report.flatness_figures(load.stored, load.watches)),
         ("authorization", report.decision_figures(run.sizes.bindings)),

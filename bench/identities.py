@@ -82,7 +82,7 @@ async def measure(target: Target, load: IdentityLoad) -> Figures:
         done=asyncio.get_running_loop().create_future(),
     )
     paths = [
-        f"/api/v1/{resource}?watch=1&resourceVersion={await _revision(connections[0], resource)}"
+        f"/api/v1/{resource}?watch=1&resourceVersion={await revision(connections[0], resource)}"
         for resource in ("serviceaccounts", "secrets")
     ]
     posters = []
@@ -98,7 +98,8 @@ async def measure(target: Target, load: IdentityLoad) -> Figures:
             connection.close()
 
 
-async def _revision(connection: Connection, resource: str) -> str:
+async def revision(connection: Connection, resource: str) -> str:
+    """Return the revision of now, after which a watch may begin."""
     body = await connection.expect(200, "GET", f"/api/v1/{resource}?limit=1")
     return str(orjson.loads(body)["metadata"]["resourceVersion"])
 
