@@ -82,6 +82,15 @@ class Fitter:
             request.warnings += problems
 
     def _fit(self, form: Form, obj: Object) -> list[str]:
+        given = obj.get("metadata")
+        wiped = isinstance(given, dict) and given.get("managedFields") == []
+        problems = self._fit_type(form, obj)
+        if wiped:
+            # Of all lists this one means something else when it is empty than when it is not there.
+            obj["metadata"] = {**(obj.get("metadata") or {}), "managedFields": []}
+        return problems
+
+    def _fit_type(self, form: Form, obj: Object) -> list[str]:
         if form.custom is not None:
             return self._fit_custom(form, form.custom, obj)
         self._check_type(form, obj)

@@ -4,7 +4,6 @@ upstream: apiextensions-apiserver/pkg/apiserver/customresource_handler.go, .../p
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from verger.store.custom import conversion, embedded, schema, validation
@@ -57,7 +56,6 @@ class CustomType:
         return self._shape
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CustomRules(Rules):
     """The rules of one version of a custom kind."""
 
@@ -65,9 +63,12 @@ class CustomRules(Rules):
     counts_generation: bool = True
     plain_finalizers: bool = True
     own_field_converter: bool = True
-    node: schema.Node
     terminating: bool = False
     """Whether the definition is being deleted."""
+
+    def __init__(self, node: schema.Node, **facts: Any) -> None:
+        super().__init__(**facts)
+        self.node = node
 
     def default(self, obj: Object) -> None:
         """What the schema says that a missing field is."""
@@ -178,7 +179,7 @@ def _kind(
         categories=tuple(accepted.get("categories") or ()),
         subresources=_subresources(group, accepted, parts),
         rules=CustomRules(
-            node=custom.node,
+            custom.node,
             terminating=terminating,
             has_status="status" in parts,
             field_labels=tuple(

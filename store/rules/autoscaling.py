@@ -7,7 +7,6 @@ upstream: pkg/apis/autoscaling/validation, pkg/apis/autoscaling/v1/conversion.go
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from verger.store import names
@@ -33,7 +32,6 @@ _PERIOD_MAX: Final = 1800
 _WINDOW_MAX: Final = 3600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AutoscalerRules(Rules):
     """How many pods there should be, between two bounds."""
 

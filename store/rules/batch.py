@@ -4,7 +4,6 @@ upstream: pkg/apis/batch/validation, pkg/apis/batch/v1/defaults.go, pkg/registry
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from verger.store import names
@@ -42,7 +41,6 @@ _FROZEN: Final = (
 _SCHEDULING: Final = ("nodeSelector", "tolerations", "schedulingGates")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class JobRules(WorkloadRules):
     """Pods that run to their end. Unless it has a selector of its own, a job selects by its uid."""
 
@@ -297,7 +295,6 @@ def _failure_policy(field: str, policy: Json, spec: Json) -> list[FieldError]:
     return errors
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CronJobRules(WorkloadRules):
     """Jobs at times."""
 

@@ -8,7 +8,6 @@ upstream: pkg/apis/certificates/validation, pkg/registry/certificates/certificat
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from verger.store import names
@@ -46,14 +45,13 @@ _STATUSES: Final = ("False", "True", "Unknown")
 _pem_block = re.compile(rb"(?m)^-----BEGIN ([^\n]*)-----\s*$").search
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SigningRequestRules(Rules):
     """Written in three parts: by the one who asks, through `approval`, and through `status`."""
 
     has_status: bool = True
     own_field_converter: bool = True
     field_labels: tuple[str, ...] = ("spec.signerName",)
-    name_rule: NameRule = names.path_segment
+    name_rule: NameRule = staticmethod(names.path_segment)
 
     def default(self, obj: Object) -> None:
         """What is always written."""

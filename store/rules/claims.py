@@ -4,7 +4,6 @@ upstream: pkg/apis/core/validation (ValidatePersistentVolumeClaimSpec and ...Upd
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
@@ -90,7 +89,6 @@ def _data_source(field: str, source: Json) -> list[FieldError]:
     return errors
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRules(Rules):
     """What is claimed stays, but for the size of what is bound."""
 

@@ -6,7 +6,6 @@ upstream: pkg/apis/core/validation (ValidateSecret, ValidateConfigMap)
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -45,7 +44,6 @@ def _immutability(
     return errors
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigMapRules(Rules):
     """Text and binary data under keys."""
 
@@ -75,7 +73,6 @@ class ConfigMapRules(Rules):
         return _immutability(new, old, ("data", "binaryData"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SecretRules(Rules):
     """Bytes under keys, and what the type asks of them."""
 

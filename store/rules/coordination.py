@@ -4,7 +4,6 @@ upstream: pkg/apis/coordination/validation
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from verger.store.invalid import FieldError, invalid, required
@@ -12,7 +11,6 @@ from verger.store.objects import Object
 from verger.store.rules.base import Rules
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRules(Rules):
     """An update must name the revision it saw: that is what makes a lease a lock."""
 

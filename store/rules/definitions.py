@@ -1,7 +1,6 @@
 """Rules of CustomResourceDefinitions. What there is to know of schemas is loaded with the first one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from verger.store.invalid import FieldError
@@ -12,7 +11,6 @@ CLEANUP: Final = "customresourcecleanup.apiextensions.k8s.io"
 """The finalizer of a definition whose objects are yet to go."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DefinitionRules(Rules):
     """A definition that is deleted stays until its objects are gone."""
 

@@ -4,7 +4,6 @@ upstream: pkg/apis/core/validation (ValidateEndpoints), pkg/apis/discovery
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from verger.store import names
@@ -21,7 +20,6 @@ PORTS_MAX: Final = 20_000
 _ADDRESS_TYPES: Final = ("FQDN", "IPv4", "IPv6")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointsRules(Rules):
     """Addresses behind a service, in the old form."""
 
@@ -74,7 +72,6 @@ def _endpoint_port(field: str, port: Json, *, alone: bool) -> list[FieldError]:
     return errors
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSliceRules(Rules):
     """Some of the endpoints of a service, of one family."""
 

@@ -8,7 +8,6 @@ upstream: pkg/apis/core/validation/events.go, pkg/apis/events/v1/conversion.go
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from verger.store import names
@@ -65,7 +64,6 @@ def from_core(obj: Mapping[str, Any]) -> Object:
     return out
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EventRules(Rules):
     """The core group's view. `reporter` is what the field of the reporting component is called in messages."""
 
@@ -121,7 +119,6 @@ class EventRules(Rules):
         return errors
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NewEventRules(EventRules):
     """The view of events.k8s.io. Objects come to these rules in the stored form."""
 

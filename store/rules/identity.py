@@ -4,13 +4,12 @@ upstream: pkg/registry/core/namespace, pkg/registry/core/serviceaccount; spec: 0
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from verger.store import names
 from verger.store.invalid import FieldError, invalid
 from verger.store.metadata import NameRule, standard_finalizers
-from verger.store.objects import Object, annotations_of, is_terminating
+from verger.store.objects import Object, annotations_of, is_terminating, name_of
 from verger.store.rules.base import Rules
 
 NAMESPACE_FINALIZER: Final = "kubernetes"
@@ -18,13 +17,12 @@ NAMESPACE_LABEL: Final = "kubernetes.io/metadata.name"
 ENFORCE_MOUNTABLE_SECRETS: Final = "kubernetes.io/enforce-mountable-secrets"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NamespaceRules(Rules):
     """A namespace is held by spec.finalizers, which its own subresource alone can change."""
 
-    name_rule: NameRule = names.label
+    name_rule: NameRule = staticmethod(names.label)
     returns_deleted: bool = True
-    field_labels: tuple[str, ...] = ("status.phase",)
+    field_labels: tuple[str, ...] = ("status.phase", "name")
     own_field_converter: bool = True
 
     def default(self, obj: Object) -> None:
@@ -57,6 +55,10 @@ class NamespaceRules(Rules):
             new["spec"] = {"finalizers": finalizers} if finalizers else {}
         else:
             new["spec"] = old["spec"]
+
+    def field(self, obj: Mapping[str, Any], name: str) -> str:
+        """A selectable field. upstream: the name may also be selected by what it was called at first"""
+        return name_of(obj) if name == "name" else Rules.field(self, obj, name)
 
     def validate(self, obj: Mapping[str, Any]) -> list[FieldError]:
         """Names of the spec's finalizers."""
@@ -101,7 +103,6 @@ def _spec_finalizers(obj: Mapping[str, Any]) -> list[FieldError]:
     return errors + standard_finalizers("spec.finalizers", finalizers)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceAccountRules(Rules):
     """References to secrets keep their names alone."""
 

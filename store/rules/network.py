@@ -4,7 +4,6 @@ upstream: pkg/apis/networking
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from verger.store import names
@@ -31,7 +30,6 @@ _BAD_ENDINGS: Final = ("/..", "/.")
 _POLICY_TYPES: Final = ("Ingress", "Egress")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class IngressRules(Rules):
     """Ways in from outside, by host and path."""
 
@@ -153,7 +151,6 @@ def _reference(field: str, reference: Json) -> Iterator[FieldError]:
         yield from required_name(f"{field}.{key}", reference.get(key), names.path_segment)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class IngressClassRules(Rules):
     """Who serves the ingresses of a class."""
 
@@ -200,7 +197,6 @@ class IngressClassRules(Rules):
         return [immutable("spec.controller", wanted or "")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkPolicyRules(Rules):
     """Who may talk to whom."""
 

@@ -4,7 +4,6 @@ upstream: pkg/apis/core/validation (ValidateNode, ValidateNodeUpdate), pkg/apis/
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from verger.store import names
@@ -24,7 +23,6 @@ _INFO: Final[Mapping[str, str]] = dict.fromkeys(
 _ONCE: Final = 'node updates may not change {} except from "" to valid'
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRules(Rules):
     """Its status may come with it: a kubelet says what it has as it registers."""
 
@@ -103,7 +101,6 @@ def _taints(field: str, taints: list[Json]) -> list[FieldError]:
     return errors
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeClassRules(Rules):
     """A way to run containers, by the name that nodes know it by."""
 

@@ -7,7 +7,6 @@ upstream: pkg/registry/core/pod/strategy.go, pkg/apis/core/validation (ValidateP
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from verger.store import names
@@ -33,7 +32,6 @@ _STATUSES: Final = ("containerStatuses", "initContainerStatuses", "ephemeralCont
 _SYSTEM_CONDITIONS: Final = ("PodScheduled", "Ready", "Initialized")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PodRules(Rules):
     """A pod's spec is fixed but for a few fields, and its status belongs to whoever runs it."""
 

@@ -4,7 +4,6 @@ upstream: pkg/apis/core/validation (ValidateResourceQuota, ValidateLimitRange), 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from verger.store.invalid import FieldError, duplicate, forbidden, immutable, invalid, required
@@ -32,7 +31,6 @@ _NEVER_NEGATIVE: Final = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class QuotaRules(Rules):
     """How much a namespace may use; what it uses stands in the status."""
 
@@ -134,7 +132,6 @@ def _scope_selector(selector: Json, hard: Json, shown: list[str]) -> list[FieldE
     return errors + _conflicts([item.get("scopeName") or "" for item in expressions], shown)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LimitRangeRules(Rules):
     """How much one container, pod or claim may use."""
 
@@ -242,7 +239,6 @@ def _bounds(field: str, name: str, amounts: Mapping[str, Any]) -> list[FieldErro
     return errors
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DisruptionBudgetRules(Rules):
     """How many pods may be missing at once."""
 
@@ -291,7 +287,6 @@ class DisruptionBudgetRules(Rules):
         return nonnegative(new.get("status") or EMPTY, "status", *_NEVER_NEGATIVE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PriorityClassRules(Rules):
     """A name for a priority, which stays what it is."""
 

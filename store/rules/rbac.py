@@ -4,7 +4,6 @@ upstream: pkg/apis/rbac/validation, pkg/apis/rbac/v1/defaults.go
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from verger.store import names
@@ -21,16 +20,14 @@ _SUBJECTS: Final = ("ServiceAccount", "User", "Group")
 _WITH_GROUP: Final = ("User", "Group")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _RbacRules(Rules):
     """A name may be anything that can stand in a path."""
 
-    name_rule: NameRule = names.path_segment
-    prefix_rule: NameRule | None = names.path_segment_prefix
+    name_rule: NameRule = staticmethod(names.path_segment)
+    prefix_rule: NameRule | None = staticmethod(names.path_segment_prefix)
     create_on_update: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RoleRules(_RbacRules):
     """What may be done to which resources; `clusterwide` for paths and aggregation too."""
 
@@ -87,7 +84,6 @@ def _aggregation(aggregation: Json) -> list[FieldError]:
     return errors
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class BindingRules(_RbacRules):
     """Who has a role; which one is decided once and for all."""
 

@@ -4,7 +4,6 @@ upstream: pkg/apis/core/validation (ValidateReplicationControllerSpec, ValidateP
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from verger.store.invalid import FieldError, invalid, required
@@ -15,7 +14,6 @@ from verger.store.rules.values import EMPTY, Json, nonnegative
 from verger.store.rules.workloads import WorkloadRules
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicationControllerRules(WorkloadRules):
     """Its selector is a plain map of labels, by default those of its template; it may change."""
 
@@ -64,7 +62,6 @@ class ReplicationControllerRules(WorkloadRules):
         return []
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PodTemplateRules(Rules):
     """A template that somebody else uses."""
 

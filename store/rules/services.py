@@ -4,7 +4,6 @@ upstream: pkg/apis/core/v1/defaults.go, pkg/apis/core/validation (ValidateServic
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from verger.store import names
@@ -38,7 +37,6 @@ _RANGES: Final = "spec.LoadBalancerSourceRanges"
 _MAY_NOT_CHANGE: Final = "may not change once set"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceRules(Rules):
     """A service keeps its addresses for as long as it has any."""
 
@@ -46,7 +44,7 @@ class ServiceRules(Rules):
     returns_deleted: bool = True
     create_on_update: bool = True
     own_field_converter: bool = True
-    name_rule: NameRule = names.label_1035
+    name_rule: NameRule = staticmethod(names.label_1035)
     field_labels: tuple[str, ...] = ("spec.clusterIP", "spec.type")
 
     def default(self, obj: Object) -> None:

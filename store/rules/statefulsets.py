@@ -4,7 +4,6 @@ upstream: pkg/apis/apps/validation, pkg/apis/apps/v1/defaults.go
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from verger.store import names
@@ -28,11 +27,10 @@ _FROZEN: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StatefulSetRules(WorkloadRules):
     """Pods with names and volumes of their own."""
 
-    name_rule: NameRule = names.label
+    name_rule: NameRule = staticmethod(names.label)
     empty_status: tuple[str, ...] = ("replicas", "availableReplicas")
 
     def default_spec(self, spec: Object) -> None:
@@ -130,7 +128,6 @@ def _update_strategy(strategy: Json) -> list[FieldError]:
             return [invalid(field, shown, "must be 'RollingUpdate' or 'OnDelete'")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ControllerRevisionRules(Rules):
     """One past template, which never changes."""
 

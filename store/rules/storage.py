@@ -4,7 +4,6 @@ upstream: pkg/apis/core/validation (ValidatePersistentVolumeSpec and ...Update),
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from verger.store import names
@@ -29,7 +28,6 @@ _CLASS_RECLAIM: Final = ("Delete", "Retain")
 _BINDING: Final = ("Immediate", "WaitForFirstConsumer")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeRules(Rules):
     """A piece of storage; where it is never changes."""
 
@@ -146,7 +144,6 @@ def _place(spec: Json) -> list[FieldError]:
     return errors
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StorageClassRules(Rules):
     """How volumes of a class are made. Other ways need another class."""
 
@@ -207,7 +204,6 @@ def _parameters(parameters: Mapping[str, str]) -> list[FieldError]:
     return errors
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DriverRules(Rules):
     """A CSI driver that is installed."""
 
@@ -252,7 +248,6 @@ class DriverRules(Rules):
         ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AttachmentRules(Rules):
     """That a volume shall be attached to a node, and whether it is."""
 

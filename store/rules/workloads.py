@@ -7,7 +7,6 @@ upstream: pkg/apis/apps/validation, pkg/apis/apps/v1/defaults.go, pkg/registry/a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from verger.store.invalid import (
@@ -32,7 +31,6 @@ _MISMATCH: Final = "`selector` does not match template `labels`"
 _CONDITION_TIMES: Final = ("lastTransitionTime",)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadRules(Rules):
     """What the workloads share: a spec that is always there, a template in it, a status of their own."""
 
@@ -125,7 +123,6 @@ def _rolling(field: str, update: Json) -> list[FieldError]:
     return errors + values.at_most_100_percent(f"{field}.maxUnavailable", unavailable)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentRules(WorkloadRules):
     """Changes of the annotations count too: controllers read the revision from them."""
 
@@ -188,7 +185,6 @@ def _deployment_strategy(strategy: Json) -> list[FieldError]:
             return [not_supported(field, shown, ("Recreate", "RollingUpdate"))]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaSetRules(WorkloadRules):
     """A number of like pods."""
 
@@ -209,7 +205,6 @@ class ReplicaSetRules(WorkloadRules):
         return errors + _selected_template(spec, "ReplicaSet")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonSetRules(WorkloadRules):
     """A pod on every node. How often its template changed stands in an annotation."""
 
