@@ -1,14 +1,15 @@
 """Runs the controllers of a plane: shares their informers, starts and stops them by name, and owns their tasks."""
 
 import asyncio
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from verger.controllers.origins import Origins
-from verger.controllers.reconcile import Informers, Reconciler
+from verger.controllers.reconcile import Informers, Object, Reconciler
 from verger.controllers.runner import Runner
 from verger.store.client import Client
 from verger.store.kinds import Kind
+from verger.watch.cache import Change
 from verger.watch.clock import Clock
 from verger.watch.tracing import Tracer
 from verger.watch.workqueue import QueueStatistics, QueueView
@@ -110,6 +111,10 @@ class Manager:
     def attach(self, name: str) -> None:
         """Lets a controller see the world again: it hears of what is different. Raises UnknownController."""
         self._runner(name).attach()
+
+    def listen(self, kind: Kind, handler: Callable[[Change[Object]], None]) -> None:
+        """Has somebody else told of a kind that controllers follow, for as long as there is this manager."""
+        self._informers.get(kind).add_handler(handler)
 
     async def settled(self, names: Sequence[str]) -> None:
         """Waits until these controllers have seen the world and have done what it asked for."""

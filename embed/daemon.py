@@ -22,11 +22,13 @@ from verger.controllers.token_cleaner import TokenCleaner
 from verger.controllers.tokens import Tokens
 from verger.embed.controllers_view import text_of
 from verger.embed.daemon_options import DaemonOptions
-from verger.embed.daemon_report import health_of, metrics_of
+from verger.embed.daemon_report import Families, health_of, metrics_of
 from verger.embed.delegation import Delegation
 from verger.embed.listener import Listener
+from verger.embed.measured import Measured
 from verger.embed.neighbours import Neighbourhood
 from verger.embed.options import StartError
+from verger.embed.service_times import ServiceTimes
 from verger.embed.serving_certificate import ServingCertificate
 from verger.embed.supervisor import Supervisor
 from verger.embed.traced_client import TracedClient
@@ -84,6 +86,7 @@ class Daemon:
         self._election: Election | None = None
         self._warm = False
         self._tracer = tracer_of(environment, log)
+        self._families: list[Families] = []
 
     async def run(self) -> None:
         """Works until it is cancelled. Raises StartError."""
@@ -114,7 +117,8 @@ class Daemon:
                 reviews = await stack.enter_async_context(
                     self._server(connection, REVIEW_QPS, REVIEW_BURST)
                 )
-                metrics = metrics_of(manager, server, self._election)
+                self._families.append(self._service_times(manager, names).families)
+                metrics = metrics_of(manager, server, self._election, self._families)
                 listener = Listener(
                     health,
                     metrics,
@@ -154,6 +158,11 @@ class Daemon:
             yield server
         finally:
             await server.close()
+
+    def _service_times(self, manager: Manager, names: list[str]) -> ServiceTimes:
+        times = ServiceTimes(self._clock)
+        times.follow(manager.listen, self._kinds, names)
+        return times
 
     def _delegation(self, server: RemoteServer) -> Delegation:
         client, paths = server.client("delegated-auth"), self._options.always_allow_paths
@@ -258,16 +267,17 @@ class Daemon:
         )
         if root_ca:
             component = "root-ca-cert-publisher"
-            found.append(
-                RootCA(
-                    client_of(component),
-                    kinds,
-                    recorder_of(component),
-                    log,
-                    root_ca,
-                    workers=ROUND_TRIPS,
-                )
+            publisher = RootCA(
+                client_of(component),
+                kinds,
+                recorder_of(component),
+                log,
+                root_ca,
+                workers=ROUND_TRIPS,
             )
+            measured = Measured(publisher, clock, metric="root_ca_cert_publisher")
+            self._families.append(measured.families)
+            found.append(measured)
         found.append(
             TokenCleaner(
                 client_of("legacy-service-account-token-cleaner"),

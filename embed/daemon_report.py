@@ -1,7 +1,7 @@
 """What a daemon tells of itself: its health, and its numbers under upstream's names."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from verger.apiserver.health import Check, Health
@@ -15,6 +15,7 @@ from verger.watch.clock import Clock
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
+Families = Callable[[], "Iterator[Metric]"]
 RENEWAL_LATE: Final = 20.0
 """Seconds beyond its duration by which a leader that has not renewed is unwell. upstream: leaderelection.HealthzAdaptor"""
 
@@ -52,13 +53,19 @@ def _behind(manager: Manager, election: Election | None, name: str) -> str:
     return "not synced"
 
 
-def metrics_of(manager: Manager, server: RemoteServer, election: Election | None) -> Metrics:
-    """The numbers of a daemon."""
+def metrics_of(
+    manager: Manager,
+    server: RemoteServer,
+    election: Election | None,
+    families: Sequence[Families],
+) -> Metrics:
+    """The numbers of a daemon; `families` are those that others keep."""
     metrics = Metrics()
     metrics.add_queues(manager.statistics)
     transport = server.transport
     metrics.add_families(families_of(transport.traffic, transport.server))
-    metrics.add_families(_process)
+    for each in (*families, _process):
+        metrics.add_families(each)
     if election is not None:
         metrics.add_gauge(
             "leader_election_master_status",
