@@ -18,7 +18,7 @@ $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -e '.[dev,clients]'
 	@$(BIN)/python -m compileall -q watch store identity apiserver controllers embed cmd
-	@$(BIN)/python -c 'import verger.cmd.main, verger.embed.plane'  # compiles what a start needs of the libraries
+	@$(BIN)/python -c 'import verger.cmd.main, verger.cmd.serve, verger.embed.plane'  # compiles what a start needs of the libraries
 	@touch $@
 
 # The client for JavaScript, beside those for Python; Node.js and npm are the machine's.
