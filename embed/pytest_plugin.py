@@ -12,6 +12,7 @@ fails and has a plane among its fixtures, one of these or its own, shows what ha
 
 import os
 import sys
+import weakref
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _USERS = "VERGER_GUARDED_KUBECONFIG"
 """Where the guard remembers what KUBECONFIG was."""
+_MADE: pytest.StashKey["weakref.WeakSet[BlockingPlane]"] = pytest.StashKey()
+"""The planes that fixtures of ours have made, under whatever names tests have them."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -118,7 +121,7 @@ def pytest_runtest_makereport(
                 text = value.recent()
             except RuntimeError:
                 continue  # it does not run any more
-            ours = name in ("verger", "verger_plane")
+            ours = value in item.config.stash.get(_MADE, ())
             seed = f"--verger-seed={value.faults.seed}" if ours else f"seed={value.faults.seed}"
             again = f"to have the same faults again: {seed}"
             report.sections.append((f"verger: {name}", f"{text}\n{again}"))
@@ -131,6 +134,7 @@ def _verger_server(request: pytest.FixtureRequest) -> "Iterator[BlockingPlane]":
     from verger.embed.blocking import BlockingPlane
 
     with BlockingPlane(seed=request.config.getoption("verger_seed")) as plane:
+        _note(request.config, plane)
         yield plane
 
 
@@ -152,7 +156,12 @@ def verger_plane(request: pytest.FixtureRequest) -> "Iterator[BlockingPlane]":
         **(marker.kwargs if marker is not None else {}),
     }
     with BlockingPlane(**options) as plane:
+        _note(request.config, plane)
         yield plane
+
+
+def _note(config: pytest.Config, plane: "BlockingPlane") -> None:
+    config.stash.setdefault(_MADE, weakref.WeakSet()).add(plane)
 
 
 @pytest.fixture

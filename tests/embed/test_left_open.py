@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 import threading
 import warnings
 
@@ -64,3 +65,14 @@ def test_planes_that_were_stopped_or_never_were_are_not_told_of() -> None:
             BlockingPlane(nonsense=1)
         gc.collect()
     assert told(caught) == []
+
+
+def test_stop_leaves_no_connection_half_made(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that is greeted when the plane stops is forgotten without a word in the log of the event loop."""
+    with BlockingPlane() as plane:
+        host, _, port = plane.url.removeprefix("https://").partition(":")
+        half = socket.create_connection((host, int(port)))
+        plane.settle()
+    half.close()
+    gc.collect()
+    assert caplog.text == ""
