@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from email.utils import formatdate
 from typing import Any, Final
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
 from verger.apiserver.negotiation import JSON
 from verger.store.errors import ApiError, Forbidden, Unauthorized
 
@@ -37,7 +39,7 @@ def warning_headers(texts: Iterable[str]) -> list[str]:
     return out
 
 
-class _Headed(web.StreamResponse):
+class _Headed(StreamResponse):
     """An answer that writes its head itself.
 
     Every answer has the same few headers, and building them by way of aiohttp's takes a fifth of a short request.
@@ -62,7 +64,7 @@ class _Headed(web.StreamResponse):
             fields += "".join(f"Warning: {value}\r\n" for value in warning_headers(warnings))
         self._fields = fields
 
-    def _head(self, request: web.BaseRequest, framing: str) -> bytes:
+    def _head(self, request: BaseRequest, framing: str) -> bytes:
         """Status line and headers. Raises ValueError when a value would begin a line of its own."""
         self._keep_alive = request.keep_alive
         newest = request.version >= HttpVersion11
@@ -99,7 +101,7 @@ class Answer(_Headed):
         self.body = body
         self._fields += f"Content-Encoding: {encoding}\r\nVary: Accept-Encoding\r\n"
 
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
         """Sends it. Raises ConnectionError."""
         if self._eof_sent:
             return None
@@ -117,7 +119,7 @@ class Stream(_Headed):
     def __init__(self, content_type: str, audit_id: str, *, warnings: Sequence[str] = ()) -> None:
         super().__init__(content_type, audit_id, status=200, warnings=warnings, more=None)
 
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
         """Sends the head, at once: clients wait for it before they believe that a watch is open. Raises ConnectionError."""
         if self._eof_sent or self._payload_writer is not None:
             return self._payload_writer

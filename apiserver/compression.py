@@ -7,7 +7,8 @@ import asyncio
 import zlib
 from typing import Final, TypeGuard
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
 from verger.apiserver.answers import Answer
 
 THRESHOLD: Final = 128 * 1024
@@ -19,7 +20,7 @@ _IN_THREAD: Final = 512 * 1024
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
-def is_worthwhile(response: web.StreamResponse, request: web.BaseRequest) -> TypeGuard[Answer]:
+def is_worthwhile(response: StreamResponse, request: BaseRequest) -> TypeGuard[Answer]:
     """Whether it is a large answer to a read of a client that takes gzip. Weighted encodings do not count, as upstream."""
     return (
         isinstance(response, Answer)

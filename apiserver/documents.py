@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import orjson
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
 from verger.apiserver.answers import Answer, page_not_found, text
 from verger.apiserver.discovery import Discovery
 from verger.apiserver.handlers import is_pretty, method_not_allowed
@@ -57,7 +57,7 @@ class Documents:
         self._url = url
         self._controllers = controllers
 
-    def answer(self, request: web.BaseRequest, path: str, query: Query, audit_id: str) -> Answer:
+    def answer(self, request: BaseRequest, path: str, query: Query, audit_id: str) -> Answer:
         """The document at a path. Raises NotFound, MethodNotAllowed, NotAcceptable."""
         accept = request.headers.get("Accept", "")
         if request.method == "CONNECT":
@@ -91,7 +91,7 @@ class Documents:
             return Answer(writer.value(value), audit_id, content_type=writer.content_type)
         return self._discovery_answer(request, path, query, accept, audit_id)
 
-    def _oidc_answer(self, request: web.BaseRequest, path: str, audit_id: str) -> Answer:
+    def _oidc_answer(self, request: BaseRequest, path: str, audit_id: str) -> Answer:
         found = self._issuer.document(path, self._url())
         if found is None:
             if path.startswith(f"{JWKS_PATH}/"):
@@ -120,7 +120,7 @@ class Documents:
         return text(report.text, audit_id, status=report.code)
 
     def _discovery_answer(
-        self, request: web.BaseRequest, path: str, query: Query, accept: str, audit_id: str
+        self, request: BaseRequest, path: str, query: Query, accept: str, audit_id: str
     ) -> Answer:
         body, media, etag, target = self._discovery.get(path, accept)
         if request.headers.get("If-None-Match") == etag:
@@ -136,7 +136,7 @@ class Documents:
         return Answer(body, audit_id, content_type=media, more=more)
 
     def _openapi_answer(
-        self, request: web.BaseRequest, path: str, accept: str, audit_id: str
+        self, request: BaseRequest, path: str, accept: str, audit_id: str
     ) -> Answer:
         document = self._openapi_document(path, accept)
         if document is None:

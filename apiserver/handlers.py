@@ -8,7 +8,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11
+from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
 from verger.apiserver.answers import Answer, success
 from verger.apiserver.bodies import BODY_MAX, Bodies, check_kind_stated, media_type_of
 from verger.apiserver.connections import connected_name, is_connection, refuse
@@ -136,7 +139,7 @@ def is_pretty(query: Query, agent: str) -> bool:
 class Exchange:
     """One request on its way to an answer."""
 
-    request: web.BaseRequest
+    request: BaseRequest
     user: User
     resource: Resource
     query: Query
@@ -194,7 +197,7 @@ class Handlers:
             if not served and exchange.resource.kind is kind:
                 watch.stop()
 
-    async def handle(self, exchange: Exchange, verb: Verb) -> web.StreamResponse:
+    async def handle(self, exchange: Exchange, verb: Verb) -> StreamResponse:
         """Does what the verb says."""
         custom = exchange.resource.kind.custom
         if custom is not None and custom.warning:
@@ -222,7 +225,7 @@ class Handlers:
 
     # Reads
 
-    async def _get(self, exchange: Exchange) -> web.StreamResponse:
+    async def _get(self, exchange: Exchange) -> StreamResponse:
         resource = exchange.resource
         revision = parse_revision(exchange.query.get("resourceVersion"))
         writer = self._writer(exchange)
@@ -235,7 +238,7 @@ class Handlers:
         )
         return self._answer_row(exchange, writer, row)
 
-    async def _list(self, exchange: Exchange) -> web.StreamResponse:
+    async def _list(self, exchange: Exchange) -> StreamResponse:
         resource = exchange.resource
         check_timeout(exchange.query)
         writer = self._writer(exchange)
@@ -252,7 +255,7 @@ class Handlers:
             warnings=exchange.warnings,
         )
 
-    async def _watch(self, exchange: Exchange) -> web.StreamResponse:
+    async def _watch(self, exchange: Exchange) -> StreamResponse:
         resource = exchange.resource
         options, timeout = watch_options(exchange.query, resource.name)
         native = resource.kind.custom is None
@@ -288,7 +291,7 @@ class Handlers:
 
     # Writes
 
-    async def _create(self, exchange: Exchange) -> web.StreamResponse:
+    async def _create(self, exchange: Exchange) -> StreamResponse:
         resource, kind = exchange.resource, exchange.resource.kind
         check_timeout(exchange.query)
         writer = self._writer(exchange)
@@ -312,7 +315,7 @@ class Handlers:
         row = await self._registry.create(kind, resource.namespace, obj, request)
         return self._answer_row(exchange, writer, row, status=201)
 
-    async def _update(self, exchange: Exchange) -> web.StreamResponse:
+    async def _update(self, exchange: Exchange) -> StreamResponse:
         resource, kind = exchange.resource, exchange.resource.kind
         check_timeout(exchange.query)
         writer = self._writer(exchange)
@@ -331,7 +334,7 @@ class Handlers:
             row, created = await self._registry.update(*where, obj, request, subresource=part)
         return self._answer_row(exchange, writer, row, status=201 if created else 200)
 
-    async def _patch(self, exchange: Exchange) -> web.StreamResponse:
+    async def _patch(self, exchange: Exchange) -> StreamResponse:
         resource, kind = exchange.resource, exchange.resource.kind
         check_timeout(exchange.query)
         writer = self._writer(exchange)
@@ -382,7 +385,7 @@ class Handlers:
 
         return strict
 
-    async def _delete(self, exchange: Exchange) -> web.StreamResponse:
+    async def _delete(self, exchange: Exchange) -> StreamResponse:
         resource, kind = exchange.resource, exchange.resource.kind
         check_timeout(exchange.query)
         if resource.subresource:
@@ -406,7 +409,7 @@ class Handlers:
         status = 202 if not gone and is_cascade(exchange.query, body) else 200
         return self._answer_row(exchange, self._writer(exchange), row, status=status)
 
-    async def _delete_collection(self, exchange: Exchange) -> web.StreamResponse:
+    async def _delete_collection(self, exchange: Exchange) -> StreamResponse:
         resource = exchange.resource
         check_timeout(exchange.query)
         writer = self._writer(exchange)
@@ -423,7 +426,7 @@ class Handlers:
             warnings=exchange.warnings,
         )
 
-    def _connect(self, exchange: Exchange) -> web.StreamResponse:
+    def _connect(self, exchange: Exchange) -> StreamResponse:
         resource, query = exchange.resource, exchange.query
         row = self._registry.get(resource.kind, resource.namespace, connected_name(resource))
         refuse(resource, row.object, query.get("container"), self._registry.backend)
@@ -494,7 +497,7 @@ class Handlers:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
             return await request.read()
-        except web.HTTPRequestEntityTooLarge:
+        except HTTPRequestEntityTooLarge:
             raise TooLarge(f"Request entity too large: limit is {BODY_MAX}") from None
 
     def _object(

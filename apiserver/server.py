@@ -2,7 +2,8 @@
 
     request id and metrics -> errors become Statuses -> who asks -> for what -> as whom -> may they -> the handler
 
-Routing is ours, by splitting the path: aiohttp's router would try a pattern for each kind.
+Routing is ours, by splitting the path: aiohttp's router would try a pattern for each kind. Of aiohttp's server only
+the protocol is used, and only that is imported: the rest of aiohttp.web would be a twentieth of a start.
 """
 
 import asyncio
@@ -12,7 +13,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
+from aiohttp.web_server import Server
 from verger.apiserver.answers import Answer, page_not_found, status_headers
 from verger.apiserver.bodies import BODY_MAX
 from verger.apiserver.calls import Call, Listener
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 KEEPALIVE: Final = 180.0
 """Seconds that an idle connection is kept: longer than clients keep theirs (Go: 90 s), so that it is they who close."""
 _BACKLOG: Final = 1024
+_LAST_WORDS: Final = 0.5
+"""Seconds that connections have to end when the server stops; their requests have been answered before."""
 _AUDIT_ID_MAX: Final = 64
 _LabelsOf = tuple[str, str, str, str, str]
 _NO_LABELS: Final[_LabelsOf] = ("", "", "", "", "")
@@ -70,7 +75,8 @@ class ApiServer:
         self._metrics = metrics
         self._clock = clock
         self._log = log
-        self._runner: web.ServerRunner | None = None
+        self._server: Server | None = None
+        self._listening: asyncio.Server | None = None
         # Like a UUID: the first groups stand for this server, the last one counts its requests.
         self._audit_prefix = new_uid()[:-12]
         self._requests = 0
@@ -81,7 +87,7 @@ class ApiServer:
 
     async def start(self, host: str, port: int, context: ssl.SSLContext) -> tuple[str, int]:
         """Listens, and returns the address that was taken. Raises OSError."""
-        server = web.Server(
+        self._server = Server(
             self._handle,
             request_factory=_request,
             handler_cancellation=True,  # a watch whose client has gone must not stay
@@ -91,13 +97,10 @@ class ApiServer:
             logger=_quoting_nothing(self._log),
             tcp_keepalive=True,
         )
-        self._runner = web.ServerRunner(server, shutdown_timeout=0.5)
-        await self._runner.setup()
-        site = web.TCPSite(
-            self._runner, host, port, ssl_context=context, backlog=_BACKLOG, reuse_address=True
+        self._listening = await asyncio.get_running_loop().create_server(
+            self._server, host, port, ssl=context, backlog=_BACKLOG, reuse_address=True
         )
-        await site.start()
-        address = self._runner.addresses[0]
+        address = self._listening.sockets[0].getsockname()
         return address[0], address[1]
 
     async def drain(self, timeout: float) -> None:
@@ -109,12 +112,14 @@ class ApiServer:
 
     async def stop(self) -> None:
         """Closes the port and every connection."""
-        if self._runner is None:
+        if self._server is None or self._listening is None:
             return
-        server = self._runner.server
-        transports = [handler.transport for handler in server.connections] if server else []
-        await self._runner.cleanup()
-        self._runner = None
+        self._listening.close()
+        await asyncio.sleep(0)  # requests that have come in are begun
+        server, self._server = self._server, None
+        transports = [handler.transport for handler in server.connections]
+        server.pre_shutdown()
+        await server.shutdown(_LAST_WORDS)
         # TLS would wait for the farewell of clients that do not read: a pool of connections, say. All has been answered.
         for transport in transports:
             if transport is not None:
@@ -124,7 +129,7 @@ class ApiServer:
 
     # Requests
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handle(self, request: BaseRequest) -> StreamResponse:
         headers = request.headers
         audit_id = headers.get("Audit-ID", "")[:_AUDIT_ID_MAX]
         if not audit_id:
@@ -167,8 +172,8 @@ class ApiServer:
         return response
 
     async def _authorized(
-        self, request: web.BaseRequest, raw_path: str, query: Query, passing: "_Passing"
-    ) -> web.StreamResponse:
+        self, request: BaseRequest, raw_path: str, query: Query, passing: "_Passing"
+    ) -> StreamResponse:
         credentials = _credentials(request)
         user = self._authentication.authenticate(credentials)
         passing.warnings += credentials.warnings
@@ -211,7 +216,7 @@ class ApiServer:
         return page_not_found(audit_id)
 
     def _error(
-        self, error: ApiError, request: web.BaseRequest, query: Query, passing: "_Passing"
+        self, error: ApiError, request: BaseRequest, query: Query, passing: "_Passing"
     ) -> Answer:
         # An error is written in JSON, unless that is the one thing that the client does not read.
         writer = self._handlers.error_writer(
@@ -273,8 +278,8 @@ def _query(raw: str) -> Query:
 
 def _request(
     message: Any, payload: Any, protocol: Any, writer: Any, task: "asyncio.Task[None]"
-) -> web.BaseRequest:
-    return web.BaseRequest(
+) -> BaseRequest:
+    return BaseRequest(
         message,
         payload,
         protocol,
@@ -285,7 +290,7 @@ def _request(
     )
 
 
-def _target(request: web.BaseRequest) -> str:
+def _target(request: BaseRequest) -> str:
     """The path and query as they came; a proxy may send a whole URL."""
     raw = request.raw_path
     if raw.startswith("/"):
@@ -294,7 +299,7 @@ def _target(request: web.BaseRequest) -> str:
     return f"/{rest.partition('/')[2]}"
 
 
-def _credentials(request: web.BaseRequest) -> Credentials:
+def _credentials(request: BaseRequest) -> Credentials:
     authorization = request.headers.get("Authorization", "")
     # A token speaks before a certificate does, and whoever brings one is judged by it.
     transport = None if authorization else request.transport
@@ -302,7 +307,7 @@ def _credentials(request: web.BaseRequest) -> Credentials:
     return Credentials(authorization, certificate)
 
 
-def _wanted(request: web.BaseRequest) -> Wanted | None:
+def _wanted(request: BaseRequest) -> Wanted | None:
     for key, _ in request.raw_headers:
         if key[:12].lower() == b"impersonate-":
             return wanted(request.headers.items())

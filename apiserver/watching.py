@@ -8,8 +8,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
 from verger.apiserver.answers import Stream, chunk
 from verger.apiserver.messages import STREAM, Messages
 from verger.apiserver.negotiation import JSON, PROTOBUF, Target
@@ -134,8 +135,8 @@ class Encoder:
 
 
 async def refused(
-    request: web.BaseRequest, encoder: Encoder, error: ApiError, audit_id: str
-) -> web.StreamResponse:
+    request: BaseRequest, encoder: Encoder, error: ApiError, audit_id: str
+) -> StreamResponse:
     """A watch whose one event is an error."""
     response = Stream(encoder.content_type, audit_id)
     await response.prepare(request)
@@ -203,8 +204,8 @@ class Watch:
             complete(self._woken)
 
     async def run(
-        self, request: web.BaseRequest, audit_id: str, warnings: Sequence[str] = ()
-    ) -> web.StreamResponse:
+        self, request: BaseRequest, audit_id: str, warnings: Sequence[str] = ()
+    ) -> StreamResponse:
         """Sends events until the watch ends or the client goes."""
         response = Stream(self._encoder.content_type, audit_id, warnings=warnings)
         self._start_timers(request)
@@ -319,7 +320,7 @@ class Watch:
         self._writing = False
         self._written += 1
 
-    def _start_timers(self, request: web.BaseRequest) -> None:
+    def _start_timers(self, request: BaseRequest) -> None:
         later = self._clock.call_later
 
         def tick() -> None:
