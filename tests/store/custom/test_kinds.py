@@ -3,6 +3,13 @@
 from typing import Any
 
 from verger.store.custom.kinds import kinds_of
+from verger.store.fitting import Fitter
+from verger.store.local import LocalClient
+from verger.store.request import User
+from verger.store.schemas import load
+from verger.store.tracking import Tracker
+
+from tests.store.conftest import Store
 
 
 def definition(*names: str, stored: str) -> dict[str, Any]:
@@ -50,3 +57,18 @@ def test_what_was_never_stored_otherwise_is_shown_as_it_is() -> None:
     stored, _ = kinds_of(definition("v1", stored="v1"), restored=True)
     assert stored.view is not None
     assert stored.storage is stored
+
+
+async def test_what_a_client_of_the_process_writes_is_pruned_as_well(store: Store) -> None:
+    """Controllers and tests write by the schema like everybody else."""
+    kind, _ = kinds_of(definition("v1", stored="v1"), restored=False)
+    store.kinds.add(kind)
+    fitter = Fitter(load(), Tracker(load(), store.clock))
+    client = LocalClient(store.registry, store.kinds, fitter, User("alice"))
+    body = {"apiVersion": "example.com/v1", "kind": "Widget", "x": 1}
+    metadata = {"name": "a", "namespace": "ns"}
+    made = await client.create(kind, {**body, "metadata": metadata})
+    assert (made.get("x"), made["n"]) == (None, 1)
+    changed = await client.update(kind, {**made, "n": 2, "x": 1})
+    assert (changed.get("x"), changed["n"]) == (None, 2)
+    assert kind in await client.kinds()
