@@ -98,7 +98,7 @@ class Namespaces:
         if not (namespace.get("spec") or {}).get("finalizers"):
             return DONE
         outcome = await self._empty(namespace)
-        await self._tell(namespace, outcome)
+        namespace = await self._tell(namespace, outcome)
         if outcome.errors:
             raise RemainingContent(key, "; ".join(outcome.errors))
         if outcome.estimate:
@@ -198,19 +198,20 @@ class Namespaces:
 
     # Status
 
-    async def _tell(self, namespace: Object, outcome: Outcome) -> None:
+    async def _tell(self, namespace: Object, outcome: Outcome) -> Object:
+        """Says in the status what a pass came to; returns the namespace as it is then."""
         now = format_time(self.clock.time())
         before = list((namespace.get("status") or {}).get("conditions") or ())
         after = merge_conditions(before, conditions(outcome), now)
         if after == before:
-            return
+            return namespace
 
         def change(obj: dict[str, Any]) -> None:
             said = list((obj.get("status") or {}).get("conditions") or ())
             obj["status"]["conditions"] = merge_conditions(said, conditions(outcome), now)
 
         try:
-            await self._write(namespace, change, "status")
+            namespace = await self._write(namespace, change, "status")
         except ApiError as error:
             self.log.debug("conditions not written", namespace=name_of(namespace), error=str(error))
         if outcome.remaining:
@@ -221,6 +222,7 @@ class Namespaces:
                 "ContentRemains",
                 f"the namespace waits for its content: {_contents(outcome.remaining)}",
             )
+        return namespace
 
     async def _update_status(self, namespace: Object, status: Mapping[str, Any]) -> Object:
         def change(obj: dict[str, Any]) -> None:

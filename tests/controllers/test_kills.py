@@ -34,7 +34,7 @@ Life = Literal["at once", "later", "all of them"]
 """When the controller lives again: at once, when the script is over, or at once in another process with all others."""
 
 KINDS = ("Namespace", "Event", "ConfigMap", "Secret", "ServiceAccount", "Pod")
-POINTS = {ACCOUNTS: 4, TOKENS: 55, NAMESPACES: 50, ROOT_CA: 6}
+POINTS = {ACCOUNTS: 4, TOKENS: 55, NAMESPACES: 45, ROOT_CA: 6}
 """Awaits that the script leads through, at least: fewer mean that it does not show what it is to show."""
 
 

@@ -46,9 +46,6 @@ async def test_empty_namespace() -> None:
             *(f"list {kind} one" for kind in ("Pod", "Event", "Service", "Deployment")),
             STATUS,
             FINALIZE,
-            # The status was newer than what was read first.
-            "get Namespace one",
-            FINALIZE,
             # The status was a change of a terminating namespace, and brings another look.
             "get Namespace one",
         ]
