@@ -50,7 +50,10 @@ async def gone(namespace: Namespace, patience: float) -> str | None:
             while await namespace.exists():
                 await asyncio.sleep(PAUSE)
     except TimeoutError:
-        await namespace.refresh()
+        try:
+            await namespace.refresh()
+        except kr8s.NotFoundError:
+            return None  # at the last moment
         conditions = namespace.status.get("conditions", [])
         held = [each.message for each in conditions if each.status == "True"]
         return " ".join(held) or "nobody knows"
