@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import aiohttp
 import orjson
+from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 from verger.store.credentials import ClientCertificate, Credential, KubeconfigError
 from verger.store.errors import ApiError, ServiceUnavailable, TooManyRequests, from_status
@@ -160,10 +161,10 @@ class Transport:
         response = answer.response
         if _is_success(response):
             return answer
-        error = error_of(response.status, response.headers, answer.body)
-        if isinstance(error, TooManyRequests):
-            self._throttle.hold(min(float(error.retry_after or 1), RETRY_AFTER_MAX))
-        raise error
+        refusal = error_of(response.status, response.headers, answer.body)
+        if isinstance(refusal, TooManyRequests):
+            self._throttle.hold(min(float(refusal.retry_after or 1), RETRY_AFTER_MAX))
+        raise refusal
 
     async def _send_as(
         self, request: Request, credential: Credential, *, streamed: bool
@@ -203,8 +204,10 @@ class Transport:
                 read_bufsize=1 << 18,
             )
         limit = self._timeout
+        body: bytes | aiohttp.Payload | None = request.body or None
         if request.guard is not None:
             limit = min(limit, request.guard())
+            body = _Guarded(request.body, request.guard, request.media_type)
         with Deadline(clock, limit):
             code = _ERROR
             try:
@@ -212,7 +215,7 @@ class Transport:
                     request.method,
                     url,
                     headers=headers,
-                    data=request.body or None,
+                    data=body,
                     # A redirect could lead the credentials elsewhere.
                     allow_redirects=False,
                     ssl=self._context(credential.certificate) if url.scheme == "https" else True,
@@ -248,6 +251,25 @@ class Transport:
         if isinstance(error, TimeoutError):
             return NoAnswer(f"{request}: no answer from {server} in time")
         return NoAnswer(f"{request}: the connection to {server} was lost: {_why(error)}")
+
+
+class _Guarded(aiohttp.BytesPayload):
+    """A body that asks once more whether it may go, with nothing between that and its first byte.
+
+    The library has a task of its own for it: a process can be stopped before that runs, and wake up much later. It sends
+    the head with the body, and without it nothing.
+    """
+
+    def __init__(self, body: bytes, guard: Callable[[], float], media_type: str) -> None:
+        super().__init__(body, content_type=media_type)
+        self._guard = guard
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        """Raises what the guard does; whoever waits for the answer gets NoAnswer."""
+        self._guard()
+        await super().write_with_length(writer, content_length)
 
 
 def _is_success(response: aiohttp.ClientResponse) -> bool:

@@ -10,15 +10,21 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import aiohttp
 from verger.embed import ControlPlane
 from verger.identity.certificates import Authority
+from verger.store.client import Client
+from verger.store.kinds import Kinds, built_in
+from verger.store.kubeconfig import connect
 from verger.store.objects import name_of
+from verger.store.remote import RemoteServer
+from verger.store.throttle import TokenBucket
 from verger.store.timestamps import format_micro
+from verger.watch.clock import SystemClock
 
-from tests.cmd.conftest import COMMAND, DEADLINE, environment_in
+from tests.cmd.conftest import COMMAND, DEADLINE, Kubeconfig, environment_in
 from tests.cmd.relay import Relay, relaying
 
 KEY: Final = "signing.key"
@@ -61,10 +67,45 @@ class Daemon:
             return await self.process.wait()
 
 
+class Server(Protocol):
+    """A control plane without controllers: in this process, or in one of its own."""
+
+    url: str
+    kubeconfig: Path
+
+    @property
+    def client(self) -> Client:
+        """The administrator's."""
+
+    @property
+    def kinds(self) -> Kinds:
+        """What it serves."""
+
+    @property
+    def token(self) -> str:
+        """The administrator's."""
+
+    @property
+    def ca(self) -> bytes:
+        """The authority to verify it with."""
+
+
+@dataclass
+class OtherProcess:
+    """A `verger serve` that runs."""
+
+    url: str
+    kubeconfig: Path
+    client: Client
+    kinds: Kinds
+    token: str
+    ca: bytes
+
+
 class Site:
     """A control plane without controllers, and the daemons beside it."""
 
-    def __init__(self, plane: ControlPlane, folder: Path, stack: AsyncExitStack) -> None:
+    def __init__(self, plane: Server, folder: Path, stack: AsyncExitStack) -> None:
         self.plane = plane
         self.folder = folder
         self._stack = stack
@@ -146,6 +187,37 @@ async def site_in(folder: Path) -> AsyncIterator[Site]:
         ControlPlane(controllers=(), private_key_file=folder / KEY) as plane,
         AsyncExitStack() as stack,
     ):
+        yield Site(plane, folder, stack)
+
+
+@asynccontextmanager
+async def processes_in(folder: Path) -> AsyncIterator[Site]:
+    """The same, with the control plane in a process of its own."""
+    (folder / KEY).write_bytes(Authority(time.time()).server(["any"]).key)
+    kubeconfig = folder / "kubeconfig"
+    process = await asyncio.create_subprocess_exec(
+        COMMAND,
+        "serve",
+        "--secure-port=0",
+        "--controllers=",
+        f"--service-account-private-key-file={KEY}",
+        f"--write-kubeconfig={kubeconfig}",
+        env=environment_in(folder),
+        cwd=folder,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    clock, kinds = SystemClock(), built_in()
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(process.wait)
+        stack.callback(lambda: process.returncode is None and process.kill())
+        url = (await Daemon(process).until("ready"))["url"]
+        connection = connect(kubeconfig, context="", master="", environment={}, clock=clock)
+        throttle = TokenBucket(clock, qps=0, burst=1)
+        server = RemoteServer(connection, kinds, clock, throttle=throttle)
+        stack.push_async_callback(server.close)
+        seen = Kubeconfig.read(kubeconfig)
+        client = server.client("tester")
+        plane = OtherProcess(url, kubeconfig, client, kinds, seen.token, seen.ca.encode())
         yield Site(plane, folder, stack)
 
 

@@ -71,9 +71,9 @@ class Relay:
             kept = {k: v for k, v in theirs.headers.items() if k in ("Content-Type", "Retry-After")}
             ours = web.StreamResponse(status=theirs.status, headers=kept)
             ours.enable_chunked_encoding()
-            await ours.prepare(request)
             left = self.cuts.pop() if watch and self.cuts else 0
             try:
+                await ours.prepare(request)
                 async for chunk in theirs.content.iter_any():
                     if 0 < left <= len(chunk):
                         await ours.write(chunk[:left])

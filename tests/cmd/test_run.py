@@ -174,59 +174,6 @@ async def test_faulty_server_delays_and_spoils_nothing(site: Site) -> None:
 # Several of them
 
 
-async def test_next_one_finishes_what_a_killed_leader_began(site: Site) -> None:
-    """It notices by the lease, its caches are full, and no account has two tokens."""
-    first = await site.run(*FAST, *SHORT)
-    await first.until("became leader")
-    second = await site.run(*FAST, *SHORT)
-    await second.until("ready")
-    names = [f"n{number}" for number in range(30)]
-    for name in names[:15]:
-        await site.namespace(name)
-    await site.served(names[0])
-    first.send(signal.SIGKILL)
-    for name in names[15:]:
-        await site.namespace(name)
-    await second.until("became leader")
-    led_at = time.monotonic()
-    for name in names:
-        await site.served(name)
-    assert time.monotonic() - led_at < 10
-    lease = await site.lease()
-    assert lease["leaseTransitions"] >= 1
-    for name in names:
-        secrets = await site.plane.client.list(site.plane.kinds.core("Secret"), name)
-        assert len(secrets.items) == 1
-    assert await second.end() == 0
-
-
-async def test_leader_that_was_stopped_writes_nothing_when_it_wakes(site: Site) -> None:
-    """It was in the middle of much work. Its time was over while it slept; the other one works, and it stands by."""
-    relays = [await site.relay(), await site.relay()]
-    first = await site.run(*FAST, *SHORT, f"--master={relays[0].url}")
-    await first.until("became leader")
-    second = await site.run(*FAST, *SHORT, f"--master={relays[1].url}")
-    await second.until("ready")
-    names = [f"n{number}" for number in range(60)]
-    for name in names:
-        await site.namespace(name)
-    await site.served(names[0])
-    first.send(signal.SIGSTOP)
-    await second.until("became leader")
-    before = len(relays[0].writes)
-    await site.namespace("late")
-    first.send(signal.SIGCONT)
-    await first.until("stopped leading")
-    for name in (*names, "late"):
-        await site.served(name)
-    assert 0 < before < 4 * len(names), "there was nothing left to do"
-    assert relays[0].writes[before:] == []
-    assert await second.end() == 0
-    # It is still there, and takes over.
-    await first.until("became leader")
-    assert await first.end() == 0
-
-
 async def test_end_in_good_order_releases_the_lease(site: Site) -> None:
     """Whoever waits need not wait for it to expire; and the exit code is 0."""
     often = ("--leader-elect-retry-period=0.2",)

@@ -420,7 +420,7 @@ async def test_guard_is_asked_when_the_turn_of_a_write_has_come(method: str) -> 
 
     def guard() -> float:
         asked_at.append(clock.monotonic())
-        if len(asked_at) > 1:
+        if clock.monotonic() > 1.5:
             raise Forbidden("not any more")
         return 5.0
 
@@ -431,7 +431,31 @@ async def test_guard_is_asked_when_the_turn_of_a_write_has_come(method: str) -> 
         await WRITES[method](client)
         with pytest.raises(Forbidden, match="not any more"):
             await WRITES[method](client)
-    assert asked_at == [pytest.approx(1.0), pytest.approx(2.0)]
+    # Once when its turn has come, and once more right before the first byte.
+    assert asked_at == [pytest.approx(1.0), pytest.approx(1.0), pytest.approx(2.0)]
+    assert [asked.method for asked in script.asked] == ["GET", method]
+
+
+@pytest.mark.parametrize("method", WRITES)
+async def test_write_that_was_begun_is_not_sent_when_its_guard_has_changed_its_mind(
+    method: str,
+) -> None:
+    """A process that was stopped in between wakes up too late. Nothing of the write is sent, and others go on."""
+    answers = [5.0, None, 5.0, 5.0]
+
+    def guard() -> float:
+        seconds = answers.pop(0)
+        if seconds is None:
+            raise Forbidden("not any more")
+        return seconds
+
+    async with playing(OK) as (script, server):
+        client = server.client("test", guard=guard)
+        await read(client)  # so that there is a connection
+        with pytest.raises(NoAnswer):
+            await WRITES[method](client)
+        assert [asked.method for asked in script.asked] == ["GET"]
+        await WRITES[method](client)
     assert [asked.method for asked in script.asked] == ["GET", method]
 
 
