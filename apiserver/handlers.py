@@ -57,6 +57,7 @@ from verger.store.scales import Scaling
 from verger.watch.clock import Clock
 
 _DELETE_OPTIONS: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+_PLAIN_PROTOBUF: Final = Target(PROTOBUF)
 _PRETTY_AGENTS: Final = ("curl", "Wget", "Mozilla/")
 _WRITTEN_PARTS: Final = (
     "",
@@ -173,6 +174,7 @@ class Handlers:
         self._decoder = decoder
         self._bodies = bodies
         self._messages = Messages(bodies.codec)
+        self._protobuf_writer = Writer(_PLAIN_PROTOBUF, messages=self._messages)
         self._clock = clock
         self.watches: dict[Watch, Exchange] = {}
         """Those that are open, and who asked for them."""
@@ -462,6 +464,8 @@ class Handlers:
             # A Status is not converted: whoever asks for a Table gets it as it is.
             target = Target(negotiate(accept, protobuf=True).media_type)
         query = exchange.query
+        if target == _PLAIN_PROTOBUF:
+            return self._protobuf_writer
         return Writer(
             target,
             pretty=is_pretty(query, exchange.agent),

@@ -11,6 +11,7 @@ or when JSON shows it anyway (`Field.required`), and goes otherwise; verger.stor
 import binascii
 import contextlib
 import datetime
+import functools
 import math
 import re
 import struct
@@ -129,13 +130,14 @@ class _Message:
         """The message that holds the fields of `obj` it knows. Raises ProtobufError."""
         if depth > _DEEPEST:
             raise ProtobufError(f"objects are nested deeper than {_DEEPEST} levels")
-        if not isinstance(obj, Mapping):
+        if obj.__class__ is not dict and not isinstance(obj, Mapping):
             raise ProtobufError("not an object")
         if self.fill is not None:
             self._fill_once(self.fill)
         parts: list[bytes] = []
+        writers = self.writers
         for name, value in obj.items():
-            write = self.writers.get(name)
+            write = writers.get(name)
             if write is not None and value is not None:
                 try:
                     write(value, parts, depth)
@@ -159,9 +161,15 @@ def _varint(data: bytes, pos: int) -> tuple[int, int]:
     raise ProtobufError("a varint is longer than ten bytes")
 
 
+_SHORT: Final = tuple(bytes((value,)) for value in range(0x80))
+"""Varints of one byte: most of them."""
+
+
 def _varint_bytes(value: int) -> bytes:
     if value < 0x80:
-        return value.to_bytes(1, "little")
+        return _SHORT[value]
+    if value < 0x4000:
+        return bytes((value & 0x7F | 0x80, value >> 7))
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -344,8 +352,9 @@ def _writes_map(tag: bytes, shape: _Shape) -> _Writer:
         for key, one in value.items():
             name = _STRING.body(key, depth)
             body = shape.body(one, depth) if one is not None else b""
-            pair = (b"\n", _varint_bytes(len(name)), name, b"\x12", _varint_bytes(len(body)), body)
-            parts += (tag, _varint_bytes(sum(map(len, pair))), *pair)
+            before, between = _varint_bytes(len(name)), _varint_bytes(len(body))
+            size = 2 + len(before) + len(name) + len(between) + len(body)
+            parts += (tag, _varint_bytes(size), b"\n", before, name, b"\x12", between, body)
 
     return write
 
@@ -378,8 +387,11 @@ def _string_value(data: bytes, start: int, stop: int, _depth: int) -> str:
 def _string_body(value: Any, _depth: int) -> bytes:
     if not isinstance(value, str):
         raise ProtobufError("not a string")
-    with contextlib.suppress(UnicodeEncodeError):
+    try:
         return value.encode()
+    except UnicodeEncodeError:
+        pass
+    # Outside of the handler: the error would carry the text into logs.
     raise ProtobufError("not valid Unicode")
 
 
@@ -594,6 +606,9 @@ _SPECIAL: Final[Mapping[str, _Special]] = {
         _int_or_string_value, _int_or_string_fields
     ),
 }
+_TIMES: Final = (f"{_META}.MicroTime", f"{_META}.Time")
+_TIMES_KEPT: Final = 1024
+"""Encoded times that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -756,6 +771,14 @@ class Codec:
         def body(value: Any, depth: int) -> bytes:
             return message.encode(special.fields(value) if special else value, depth + 1)
 
+        if kind in _TIMES:
+            # Many objects tell of the same few seconds.
+            known = functools.lru_cache(maxsize=_TIMES_KEPT)(body)
+
+            def time_body(value: Any, depth: int) -> bytes:
+                return known(value, depth) if isinstance(value, str) else body(value, depth)
+
+            return _Shape(value, time_body)
         return _Shape(value, body)
 
 

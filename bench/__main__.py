@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import api, daemon, decisions, flatness, identities, report, signing, tokens
+from bench import api, daemon, decisions, flatness, formats, identities, report, signing, tokens
 from bench.servers import (
     ROOT,
     Command,
@@ -34,6 +34,7 @@ from bench.servers import (
 SUITES = (
     "start",
     "api",
+    "formats",
     "identities",
     "tokens",
     "remote",
@@ -54,6 +55,7 @@ class Sizes:
     identities: identities.IdentityLoad
     flatness: flatness.FlatnessLoad
     tokens: tokens.TokenLoad
+    formats: formats.FormatLoad
     bindings: tuple[int, ...]
     preloaded: int
     starts: int
@@ -72,6 +74,9 @@ def sizes(*, quick: bool, secrets: identities.Secrets) -> Sizes:
                 stored=(0, 1000, 5000), watches=(0, 50, 200), objects=300
             ),
             tokens=tokens.TokenLoad(gets=200, tokens=100),
+            formats=formats.FormatLoad(
+                objects=100, lists=5, watchers=5, updates=20, writes=100, turns=1
+            ),
             bindings=(10, 100, 1000),
             preloaded=200,
             starts=1,
@@ -84,6 +89,7 @@ def sizes(*, quick: bool, secrets: identities.Secrets) -> Sizes:
         identities=identities.IdentityLoad(secrets=secrets),
         flatness=flatness.FlatnessLoad(),
         tokens=tokens.TokenLoad(),
+        formats=formats.FormatLoad(),
         bindings=(10, 1000, 10_000),
         preloaded=10_000,
         starts=3,
@@ -169,6 +175,13 @@ async def measure_api(run: Run) -> None:
             figures = await api.measure(server.target, run.sizes.api)
             figures["api_client_cpu_share"] = figures.pop("client_cpu_share")
             run.add(name, figures | {"loaded_mb": server.resident_megabytes()})
+
+
+async def measure_formats(run: Run) -> None:
+    """Run what is compared with itself: the floor knows neither protobuf nor patches."""
+    if "verger" in run.servers:
+        async with run.attempt("formats: verger"), running(run.command("verger")) as server:
+            run.add("verger", await formats.measure(server, run.sizes.formats))
 
 
 async def measure_identities(run: Run) -> None:
@@ -289,6 +302,7 @@ async def measure(run: Run, suites: list[str], rounds: int) -> None:
     turns = {
         "start": start,
         "api": measure_api,
+        "formats": measure_formats,
         "identities": measure_identities,
         "tokens": measure_tokens,
         "remote": measure_remote,
@@ -318,6 +332,7 @@ def sections(run: Run) -> list[tuple[str, list[report.Row]]]:
     parts = [
         ("start of a process", report.start_figures()),
         (f"api ({run.sizes.api.objects} objects, {watchers} watchers)", report.api_figures()),
+        ("formats and kinds of writes", report.format_figures()),
         (f"identities ({storm.namespaces} namespaces, {storm.secrets} secrets)", identity_figures),
         ("tokens", report.token_figures()),
         (f"verger run ({storm.namespaces} namespaces)", report.remote_figures()),

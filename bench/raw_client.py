@@ -52,14 +52,16 @@ class Target:
     port: int
     tls: ssl.SSLContext = field(repr=False)
     headers: bytes = field(repr=False)
+    content_type: str = "application/json"
+    """Of the bodies that are sent."""
 
     def request(self, method: str, path: str, body: bytes = b"") -> bytes:
         """Return the bytes of one request; `path` includes the query."""
         start = f"{method} {path} HTTP/1.1\r\n".encode()
         if not body:
             return start + self.headers + b"Content-Length: 0\r\n\r\n"
-        length = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
-        return start + self.headers + length + body
+        sort = f"Content-Type: {self.content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+        return start + self.headers + sort.encode() + body
 
 
 def read_kubeconfig(path: Path) -> Target:

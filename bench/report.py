@@ -108,6 +108,28 @@ def api_figures() -> list[Figure]:
     ]
 
 
+def format_figures() -> list[Figure]:
+    """Return what protobuf, patches and custom objects cost; shares are of the server's CPU time."""
+    return [
+        Figure("json_get_per_s", "gets/s in JSON"),
+        Figure("protobuf_get_per_s", "gets/s in protobuf"),
+        Figure("protobuf_get_share", "  JSON's cost by protobuf's", 2, AtLeast(1)),
+        Figure("json_list_per_s", "lists/s in JSON"),
+        Figure("protobuf_list_per_s", "lists/s in protobuf"),
+        Figure("protobuf_list_share", "  JSON's cost by protobuf's", 2, AtLeast(1)),
+        Figure("json_watch_per_s", "watch deliveries/s in JSON"),
+        Figure("protobuf_watch_per_s", "watch deliveries/s in protobuf"),
+        Figure("protobuf_watch_share", "  JSON's cost by protobuf's", 2, AtLeast(1)),
+        Figure("apply_per_s", "applies/s"),
+        Figure("apply_us", "  CPU of the server, us"),
+        Figure("strategic_per_s", "strategic merges/s"),
+        Figure("strategic_us", "  CPU of the server, us"),
+        Figure("plain_create_per_s", "creates/s, ConfigMaps with 200 keys"),
+        Figure("custom_create_per_s", "creates/s, custom objects with 200 fields"),
+        Figure("custom_share", "  the first's cost by the second's", 2, AtLeast(0.5)),
+    ]
+
+
 def identity_figures(algorithm: str) -> list[Figure]:
     """Return what the identity storm measures with one algorithm."""
     prefix = algorithm.lower()

@@ -7,6 +7,7 @@ upstream: apiextensions-apiserver/pkg/apiserver/schema/{pruning,defaulting}
 """
 
 import copy
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,12 +20,31 @@ ALTERNATIVES: Final = ("anyOf", "oneOf", "allOf", "not")
 """The facts that are schemas for the same value."""
 
 
+_ASKING: Final = frozenset(
+    (
+        *("enum", "format", "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength"),
+        *("minProperties", "minimum", "multipleOf", "pattern", "required", "uniqueItems", *ALTERNATIVES),
+    )
+)  # fmt: skip
+"""The facts that ask something of a value, besides its type."""
+_CLASSES: Final[Mapping[str, tuple[type, ...]]] = {
+    "array": (list,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "number": (int, float),
+    "object": (dict,),
+    "string": (str,),
+}
+
+
 class Node:
     """One place of a schema."""
 
     __slots__ = (
         "additional",
         "alternatives",
+        "asking",
+        "classes",
         "default",
         "embedded",
         "embeds",
@@ -32,8 +52,11 @@ class Node:
         "items",
         "nullable",
         "open",
+        "pattern",
         "properties",
         "ruled",
+        "texts",
+        "types",
     )
 
     def __init__(self, facts: Mapping[str, Any], *, root: bool = False) -> None:
@@ -51,6 +74,16 @@ class Node:
             if (found := facts.get(name))
         }
         """What else the value is held against."""
+        self.asking = not _ASKING.isdisjoint(facts)
+        """Whether more than its type is asked of a value."""
+        self.types = _types(facts)
+        """What a value may be; nothing: anything."""
+        self.classes = frozenset(each for sort in self.types for each in _CLASSES.get(sort, ()))
+        """The classes of values that are of a type that is asked for, whatever they are."""
+        self.pattern: re.Pattern[str] | None = None
+        """The pattern of texts, once it has been needed."""
+        self.texts = frozenset(item for item in facts.get("enum") or () if isinstance(item, str))
+        """The texts that a value may be, if it may be one of some."""
         self.open = facts.get("x-kubernetes-preserve-unknown-fields") is True or additional is True
         """Whether fields that are not described are kept."""
         self.embedded = root or facts.get("x-kubernetes-embedded-resource") is True
@@ -73,6 +106,12 @@ class Node:
     def member(self, name: str) -> "Node | None":
         """The node of a field."""
         return self.properties.get(name) or self.additional
+
+
+def _types(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    if facts.get("x-kubernetes-int-or-string") is True:
+        return ("integer", "string")
+    return (facts["type"],) if facts.get("type") else ()
 
 
 def prune(node: Node, value: Any) -> list[str]:

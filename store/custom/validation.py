@@ -53,13 +53,13 @@ def _check(node: Node, value: Any, path: str, errors: list[FieldError], old: Any
     """Adds what is wrong with a value at a path."""
     if old is not MISSING and same(old, value):
         return
-    if value is None and node.nullable:
-        return
-    facts = node.facts
-    wanted = _types(facts)
-    if wanted and not _is(value, wanted):
-        errors.append(_wrong_type(path, value, ",".join(wanted)))
-    _check_facts(node, value, path, errors)
+    if value.__class__ not in node.classes:
+        if value is None and node.nullable:
+            return
+        if node.types and not _is(value, node.types):
+            errors.append(_wrong_type(path, value, ",".join(node.types)))
+    if node.asking:
+        _check_facts(node, value, path, errors)
     if value.__class__ is dict:
         _object(node, value, path, errors, old)
     elif value.__class__ is list:
@@ -129,12 +129,6 @@ def _check_unique(values: Sequence[Any], path: str, errors: list[FieldError]) ->
         seen.add(known)
 
 
-def _types(facts: Mapping[str, Any]) -> tuple[str, ...]:
-    if facts.get("x-kubernetes-int-or-string") is True:
-        return ("integer", "string")
-    return (facts["type"],) if facts.get("type") else ()
-
-
 _SORTS: Final[Mapping[type, str]] = {
     bool: "boolean", int: "integer", float: "number", str: "string", dict: "object",
     list: "array", type(None): "null",
@@ -164,11 +158,16 @@ def _check_facts(node: Node, value: Any, path: str, errors: list[FieldError]) ->
 
     if node.alternatives:
         _check_alternatives(node.alternatives, value, path, errors)
-    if (known := facts.get("enum")) is not None and not any(same(value, item) for item in known):
+    known = facts.get("enum")
+    if (
+        known is not None
+        and not (value.__class__ is str and value in node.texts)
+        and not any(same(value, item) for item in known)
+    ):
         names = [item if isinstance(item, str) else encode(item).decode() for item in known]
         errors.append(not_supported(path, value, names))
     if value.__class__ is str:
-        _check_text(facts, value, path, errors)
+        _check_text(node, value, path, errors)
     elif value.__class__ is int or value.__class__ is float:
         _check_number(facts, value, refuse)
     elif value.__class__ is list:
@@ -194,7 +193,9 @@ def _repeats(value: list[Any]) -> bool:
     return len({encode(item) for item in value}) != len(value)
 
 
-def _check_text(facts: Mapping[str, Any], value: str, path: str, errors: list[FieldError]) -> None:
+def _check_text(node: Node, value: str, path: str, errors: list[FieldError]) -> None:
+    facts = node.facts
+
     def refuse(detail: str) -> None:
         errors.append(invalid(path, value, f"{path} in body {detail}"))
 
@@ -202,8 +203,11 @@ def _check_text(facts: Mapping[str, Any], value: str, path: str, errors: list[Fi
         errors.append(too_long(path, most))
     if (least := facts.get("minLength")) is not None and len(value) < least:
         refuse(f"should be at least {least} chars long")
-    if (pattern := facts.get("pattern")) is not None and not compiled(pattern).search(value):
-        refuse(f"should match '{pattern}'")
+    if (pattern := facts.get("pattern")) is not None:
+        if node.pattern is None:
+            node.pattern = compiled(pattern)
+        if not node.pattern.search(value):
+            refuse(f"should match '{pattern}'")
     fits = FORMATS.get(facts.get("format") or "")
     if fits is not None and not fits(value):
         text = (
