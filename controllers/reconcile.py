@@ -62,9 +62,11 @@ class Informers:
     def drop(self, kind: Kind) -> None:
         """Ends the informers of a kind that is served no more; whoever follows it hears nothing of it any longer."""
         for key in [key for key in self._informers if key[:2] == (kind.group, kind.kind)]:
-            task = self._tasks.pop(self._informers.pop(key), None)
+            informer = self._informers.pop(key)
+            task = self._tasks.pop(informer, None)
             if task is not None:
                 task.cancel()
+            informer.abandon()
 
     def run_in(self, group: asyncio.TaskGroup) -> None:
         """Runs all informers as tasks of a group, those that are still to come included."""

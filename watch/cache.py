@@ -161,6 +161,10 @@ class CacheWriter(Generic[V]):
             changes.append(Change(event.key, old, new, event.revision))
         return changes
 
+    def abandon(self) -> None:
+        """There will be no first list any more: nobody waits for it."""
+        self._picture.synced.set()
+
     def advance(self, revision: int) -> None:
         """Notes that nothing else changed up to `revision`."""
         self._picture.revision = max(self._picture.revision, revision)

@@ -62,6 +62,10 @@ class Informer(Generic[V]):
 
         return remove
 
+    def abandon(self) -> None:
+        """What is followed has gone: whoever waits for the first list waits no longer."""
+        self._writer.abandon()
+
     async def run(self) -> None:
         """Follows the source for ever."""
         await self._reflector.run()

@@ -303,3 +303,16 @@ async def test_failures_need_not_be_listened_to(stage: Stage) -> None:
     await stage.list({"a": "a1"}, 5)
     await stage.clock.advance(2.0)
     assert stage.picture() == {"a": "a1"}
+
+
+async def test_nobody_waits_for_the_list_of_what_has_gone() -> None:
+    """A kind may go while its first list is on its way: whoever waits for it goes on."""
+    informer = Informer(Feed(), clock=FakeClock())
+    subscription = informer.subscription(lambda _: None)
+    subscription.attach()
+    waiting = asyncio.ensure_future(subscription.cache.synced())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    informer.abandon()
+    await asyncio.wait_for(waiting, 20)
+    assert subscription.cache.keys() == []
