@@ -166,6 +166,7 @@ async def test_reconcile_is_a_span_and_its_calls_are_parts_of_it() -> None:
         assert (call.attributes or {})["k8s.namespace.name"] == "one"
     assert (get.attributes or {})["http.response.status_code"] == 404
     assert get.status.status_code is StatusCode.ERROR
+    assert not get.events, "a traceback could show what objects hold"
     assert create.status.is_ok
 
 
