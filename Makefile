@@ -9,7 +9,7 @@ ROOMS := $(wildcard watch store identity apiserver controllers embed demo cmd)
 # Byte code that is not kept makes every start compile the whole project again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: serve test check unit examples bench soak format clean
+.PHONY: serve test check unit examples clients-table bench soak format clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.installed: pyproject.toml
@@ -73,6 +73,10 @@ $(EXAMPLES)/.wheel: pyproject.toml README.md LICENSE $(shell find $(ROOMS) -not 
 	@cp -r $(ROOMS) pyproject.toml README.md LICENSE $(EXAMPLES)/source
 	@$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --no-index --wheel-dir $(EXAMPLES)/dist $(EXAMPLES)/source
 	@touch $@
+
+# Writes docs/clients.md from a run of the tests that drive clients.
+clients-table: $(VENV)/.installed $(NODE)/.installed
+	$(BIN)/python -m pytest -q -o filterwarnings=default -p tests.clients_table $$($(BIN)/python -m tests.clients_table) $(ARGS)
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m bench $(ARGS)

@@ -1,6 +1,7 @@
 """The real kubectl, in all versions that are installed, against one `verger serve`."""
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -158,12 +159,17 @@ def namespaces(kubeconfig: Path) -> Iterator[str]:
     found = executables()
     if not found:
         pytest.fail(MISSING)
-    names = [f"ns-{number}" for number in range(100)]
+    kubectl = Kubectl(found[0], kubeconfig, kubeconfig.parent)
+    return (name for batch in itertools.count() for name in made(kubectl, batch))
+
+
+def made(kubectl: Kubectl, batch: int) -> list[str]:
+    """Namespaces, as many as one worker needs for most of its tests."""
+    names = [f"ns-{batch}-{number}" for number in range(75)]
     items = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n}} for n in names]
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-    kubectl = Kubectl(found[0], kubeconfig, kubeconfig.parent)
     assert kubectl("create", "-f", "-", stdin=text).count(" created") == len(names)
-    return iter(names)
+    return names
 
 
 @pytest.fixture
