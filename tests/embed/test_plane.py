@@ -3,6 +3,9 @@
 import asyncio
 import gc
 import os
+import select
+import socket
+import ssl
 import stat
 import weakref
 from collections.abc import AsyncIterator, Callable
@@ -95,6 +98,22 @@ async def test_stop_by_several_tasks_at_once_is_one_stop() -> None:
     assert first.done()
     with pytest.raises(ConnectionRefusedError):
         await connect(plane)
+
+
+async def test_stop_does_not_wait_for_the_farewell_of_clients() -> None:
+    """A connection of a pool that nobody reads is gone with the plane, whatever TLS would like to say first."""
+    plane = ControlPlane()
+    await plane.start()
+    host, port = plane.url.removeprefix("https://").split(":")
+    raw = await asyncio.to_thread(socket.create_connection, (host, int(port)))
+    context = ssl.create_default_context(cadata=plane.ca.decode())
+    with await asyncio.to_thread(context.wrap_socket, raw, server_hostname=host) as client:
+        await plane.stop()
+        poll = select.poll()
+        poll.register(client, select.POLLHUP)
+        # What is sent to a socket that is closed is answered by a reset.
+        client.sendall(b"?")
+        assert await asyncio.to_thread(poll.poll, 5000)
 
 
 async def test_start_that_is_overtaken_by_a_stop_fails() -> None:

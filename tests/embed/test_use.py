@@ -11,6 +11,7 @@ import pytest
 from verger.embed import BlockingPlane, ControlPlane, Unsettled
 from verger.store.errors import NotFound
 from verger.store.objects import name_of, uid_of
+from verger.watch.event import Event, EventType
 
 
 @pytest.fixture
@@ -123,6 +124,27 @@ async def test_watchers_hear_of_a_reset(plane: ControlPlane) -> None:
     stream.close()
     assert event.revision > after
     assert event.object["data"] == {"k": "1"}  # type: ignore[union-attr]
+
+
+async def test_another_object_of_that_name_goes_before_the_first_one_comes_back(
+    plane: ControlPlane,
+) -> None:
+    """No watcher ever sees an object change its uid."""
+    configmaps = plane.kinds.core("ConfigMap")
+    manifest = {"metadata": {"name": "a", "namespace": "default"}}
+    first = await plane.client.create(configmaps, manifest)
+    snapshot = plane.snapshot()
+    await plane.client.delete(configmaps, "a", "default")
+    second = await plane.client.create(configmaps, manifest)
+    after = int(second["metadata"]["resourceVersion"])
+    stream = await plane.client.watch(configmaps, "default", after=after)
+    plane.restore(snapshot)
+    told = await asyncio.wait_for(stream.read(), 5)
+    stream.close()
+    assert [(event.type, uid_of(event.object)) for event in told if isinstance(event, Event)] == [
+        (EventType.DELETED, uid_of(second)),
+        (EventType.ADDED, uid_of(first)),
+    ]
 
 
 def test_plane_serves_programs_without_a_loop() -> None:
