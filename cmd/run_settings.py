@@ -32,7 +32,9 @@ class RunSettings(ProcessSettings):
         "Controllers to run, separated by commas: a name, -name to leave one out, * for all others.",
         metavar="LIST",
     )
-    adopt: bool = setting(False, "Whether to run where another controller manager holds its lease.")
+    adopt: bool = setting(
+        False, "Whether to run where another manager seems to run the same controllers."
+    )
     token_secrets: Literal["auto", "on-request"] = setting(
         "auto",
         "auto: every account gets a token Secret. on-request: only Secrets that a user creates are filled.",

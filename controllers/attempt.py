@@ -15,20 +15,25 @@ class Attempt(NamedTuple):
 
     controller: str
     key: Hashable
-    reconcile: str
-    """Names this attempt and no other, anywhere."""
+    number: int
+    """Names this attempt and no other, anywhere: 64 bits of chance."""
     revision: int
     """The newest one that the controller had heard of when it began; 0 when it had not heard of any."""
 
     def facts(self) -> Mapping[str, str | int]:
         """The same, as those who read logs want it."""
-        return {**self._asdict(), "key": str(self.key)}
+        return {
+            "controller": self.controller,
+            "key": str(self.key),
+            "reconcile": f"{self.number:016x}",
+            "revision": self.revision,
+        }
 
 
 CURRENT: Final[ContextVar[Attempt | None]] = ContextVar("verger_attempt", default=None)
 """That of the running task."""
 
 
-def new_name() -> str:
-    """A name for an attempt: 64 bits of chance."""
-    return f"{CHANCE.getrandbits(64):016x}"
+def begun(controller: str, key: Hashable, revision: int) -> Attempt:
+    """A new one."""
+    return Attempt(controller, key, CHANCE.getrandbits(64), revision)

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from verger.controllers.attempt import CURRENT, Attempt, new_name
+from verger.controllers.attempt import CURRENT, begun
 from verger.controllers.origins import Origins, Outcome
 from verger.controllers.reconcile import Enqueue, Informers, Reconciler, Subscriber, Terminal
 from verger.watch.clock import Clock
@@ -161,7 +161,7 @@ class Runner(Generic[K]):
 
     async def _attempt(self, queue: WorkQueue[K], key: K) -> Outcome:
         revision = self._subscriber.revision if self._subscriber is not None else 0
-        attempt = Attempt(self.name, key, new_name(), revision)
+        attempt = begun(self.name, key, revision)
         token = CURRENT.set(attempt)
         try:
             if self._tracer is None:

@@ -38,7 +38,8 @@ NEWEST: Final = 5
 """Namespaces that are looked into: whoever serves new ones has served these."""
 PAGES_MAX: Final = 20
 PATIENCE: Final = 10.0
-"""Seconds for which a server that fails is asked again."""
+PAUSE: Final = 0.5
+"""Seconds for which a server that fails is asked again, and between two such requests."""
 _PAGE: Final = 500
 _METADATA: Final = (
     "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
@@ -104,7 +105,7 @@ class Neighbourhood:
             except ApiError as error:
                 if error.code < 500 or self._clock.monotonic() >= until:
                     raise
-            await self._clock.sleep(self._retry_period)
+            await self._clock.sleep(PAUSE)
 
     # Leases
 

@@ -37,22 +37,27 @@ def tracer_of(environment: Mapping[str, str], log: "FilteringBoundLogger") -> Tr
             # The program that we are a part of has not configured any.
             if named is None:
                 return None
-            provider = _exporting()
+            provider = _exporting(environment)
     except ImportError as error:
         log.warning("no spans", reason=f"{named} is set, and verger[otel] not installed: {error}")
         return None
     return OpenTelemetry(provider)
 
 
-def _exporting() -> "trace.TracerProvider":
+def _exporting(environment: Mapping[str, str]) -> "trace.TracerProvider":
     """What sends spans to where the environment says. The library ends it with the process. Raises ImportError."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win over this name.
-    provider = TracerProvider(resource=Resource.create({"service.name": _SCOPE}))
+    # What is given here wins over the environment: it must be given only where that says nothing.
+    is_named = environment.get("OTEL_SERVICE_NAME") or "service.name=" in environment.get(
+        "OTEL_RESOURCE_ATTRIBUTES", ""
+    )
+    provider = TracerProvider(
+        resource=Resource.create({} if is_named else {"service.name": _SCOPE})
+    )
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider
 
