@@ -9,11 +9,19 @@ upstream: pkg/registry/core/pod/strategy.go (LogLocation, streamLocation), pkg/r
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from verger.apiserver.options import Query
 from verger.apiserver.paths import Resource
 from verger.store.backend import Backend
-from verger.store.errors import BadRequest, InternalError, NotFound, ServiceUnavailable
-from verger.store.invalid import quote
+from verger.store.errors import (
+    BadRequest,
+    InternalError,
+    Invalid,
+    NotFound,
+    ServiceUnavailable,
+)
+from verger.store.invalid import FieldError, forbidden, invalid, quote
 from verger.store.objects import name_of
+from verger.store.timestamps import normal_time
 
 _CONNECTIONS: Final = frozenset(("log", "exec", "attach", "portforward", "proxy"))
 _OF_CONTAINERS: Final = frozenset(("log", "exec", "attach"))
@@ -31,6 +39,29 @@ def connected_name(resource: Resource) -> str:
         return name
     parts = name.split(":")
     return parts[1] if len(parts) == 3 else parts[0]
+
+
+def check_log(name: str, query: Query) -> None:
+    """Whether the log that is asked for can be one. Raises BadRequest and Invalid. upstream: ValidatePodLogOptions"""
+    errors: list[FieldError] = []
+    tail, limit, since = map(query.integer, ("tailLines", "limitBytes", "sinceSeconds"))
+    if tail is not None and tail < 0:
+        errors.append(invalid("tailLines", tail, "must be greater than or equal to 0"))
+    if limit is not None and limit < 1:
+        errors.append(invalid("limitBytes", limit, "must be greater than 0"))
+    moment = query.get("sinceTime")
+    if moment:
+        try:
+            normal_time(moment)
+        except ValueError as error:
+            raise BadRequest(str(error)) from None
+    if since is not None and moment:
+        text = "at most one of `sinceTime` or `sinceSeconds` may be specified"
+        errors.append(forbidden("", text))
+    elif since is not None and since < 1:
+        errors.append(invalid("sinceSeconds", since, "must be greater than 0"))
+    if errors:
+        raise Invalid.of("PodLogOptions", "", name, errors)
 
 
 def refuse(resource: Resource, obj: Mapping[str, Any], container: str, backend: Backend) -> None:

@@ -14,7 +14,7 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
 from verger.apiserver.answers import Answer, success
 from verger.apiserver.bodies import BODY_MAX, Bodies, check_kind_stated, media_type_of
-from verger.apiserver.connections import connected_name, is_connection, refuse
+from verger.apiserver.connections import check_log, connected_name, is_connection, refuse
 from verger.apiserver.messages import Messages
 from verger.apiserver.negotiation import JSON, PROTOBUF, Target, negotiate, negotiate_stream
 from verger.apiserver.options import (
@@ -430,6 +430,8 @@ class Handlers:
 
     def _connect(self, exchange: Exchange) -> StreamResponse:
         resource, query = exchange.resource, exchange.query
+        if resource.subresource == "log":
+            check_log(resource.name, query)
         row = self._registry.get(resource.kind, resource.namespace, connected_name(resource))
         refuse(resource, row.object, query.get("container"), self._registry.backend)
         return Answer(b"", exchange.audit_id, status=204, content_type="text/plain")

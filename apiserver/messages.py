@@ -8,7 +8,7 @@ upstream: apimachinery/pkg/runtime/serializer/protobuf
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from verger.apiserver.protobuf import Codec, delimited, seal_field
+from verger.apiserver.protobuf import Codec, delimited, envelope
 from verger.store.backend import Row
 from verger.store.kinds import Kind
 
@@ -17,6 +17,7 @@ STREAM: Final = "application/vnd.kubernetes.protobuf;stream=watch"
 _META: Final = "k8s.io.apimachinery.pkg.apis.meta"
 _META_KINDS: Final = ("Status", "APIVersions", "APIGroupList", "APIGroup", "APIResourceList")
 """What stands in v1 and is described with the metadata."""
+_NONE: Final[Mapping[Any, Any]] = {}
 _LENGTH: Final = 4
 """Bytes before each frame, big-endian."""
 
@@ -30,6 +31,8 @@ class Messages:
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
+        self._envelopes: dict[Kind, tuple[bytes, bytes]] = {}
+        """What stands before and behind the object of a kind."""
 
     def _field(self, kind: Kind, row: Row, shown: Shown) -> bytes:
         """The object as field 2: that is what it is both in an envelope and in a list."""
@@ -42,14 +45,19 @@ class Messages:
 
     def row(self, kind: Kind, row: Row, shown: Shown) -> bytes:
         """The object of a row."""
-        return seal_field(kind.api_version, kind.kind, self._field(kind, row, shown))
+        found = self._envelopes.get(kind)
+        if found is None:
+            found = self._envelopes[kind] = envelope(kind.api_version, kind.kind)
+        return found[0] + self._field(kind, row, shown) + found[1]
 
     def list(
         self, kind: Kind, rows: Sequence[Row], metadata: Mapping[str, Any], shown: Shown
     ) -> bytes:
         """A list. Of every list the metadata is field 1, and the items are field 2."""
         head = self._codec.encode_message(f"{_META}.v1.ListMeta", metadata)
-        items = [self._field(kind, row, shown) for row in rows]
+        # Most have been read before.
+        key = ("protobuf", kind)
+        items = [(row.views or _NONE).get(key) or self._field(kind, row, shown) for row in rows]
         raw = b"".join((delimited(1, head), *items))
         return self._codec.seal(kind.api_version, kind.list_kind, raw)
 

@@ -669,7 +669,8 @@ class Codec:
     @staticmethod
     def seal(api_version: str, kind: str, raw: bytes) -> bytes:
         """The envelope around an encoded message, byte for byte as Go writes it."""
-        return seal_field(api_version, kind, delimited(2, raw))
+        before, behind = envelope(api_version, kind)
+        return before + delimited(2, raw) + behind
 
     def _message_name(self, type_name: str) -> str:
         message = self._schemas.type(type_name).message
@@ -816,10 +817,10 @@ def open_envelope(data: bytes) -> Envelope:
     )
 
 
-def seal_field(api_version: str, kind: str, raw: bytes) -> bytes:
-    """The envelope around an encoded message that is its field 2 already."""
+def envelope(api_version: str, kind: str) -> tuple[bytes, bytes]:
+    """What stands before and behind an encoded message that is field 2 already."""
     type_meta = delimited(1, api_version.encode()) + delimited(2, kind.encode())
-    return b"".join((MAGIC, delimited(1, type_meta), raw, delimited(3, b""), delimited(4, b"")))
+    return MAGIC + delimited(1, type_meta), delimited(3, b"") + delimited(4, b"")
 
 
 def delimited(number: int, body: bytes) -> bytes:

@@ -37,7 +37,7 @@ class FormatLoad:
     """How much of each in one turn, and how many turns."""
 
     objects: int = 1000
-    lists: int = 20
+    lists: int = 50
     watchers: int = 30
     updates: int = 200
     writes: int = 1000
@@ -172,7 +172,7 @@ class _Bench:
                     for connection, first in ends
                 ]
                 for number in range(self._load.updates):
-                    value = last if number == self._load.updates - 1 else f"{number}"
+                    value = last if number == self._load.updates - 1 else f"{last}-{number}"[4:]
                     body = configmap(f"c{number % self._load.objects}", {"s": value})
                     where = f"{self._path}/c{number % self._load.objects}"
                     await writer.expect(200, "PUT", where, body)

@@ -7,12 +7,11 @@ import base64
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
-from datetime import date
 from typing import Final
 from urllib.parse import urlsplit
 
 from verger.store import names
-from verger.store.timestamps import parse
+from verger.store.timestamps import parse_date
 
 _UUID: Final = re.compile(
     r"(?i)[0-9a-f]{8}-?[0-9a-f]{4}-?([0-9a-f])[0-9a-f]{3}-?([0-9a-f])[0-9a-f]{3}-?[0-9a-f]{12}"
@@ -27,6 +26,9 @@ _MAC: Final = re.compile(
 _DURATION: Final = re.compile(
     r"-?(\d+(\.\d*)?(ns|us|\u00b5s|\u03bcs|ms|s|m|h|d|w))+|0|\d+ ?(ns|us|ms|s|sec|secs|second|seconds|m|min|mins|minute|"
     r"minutes|h|hr|hrs|hour|hours|d|day|days|w|wk|wks|week|weeks)"
+).fullmatch
+_CLOCK: Final = re.compile(
+    r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:.[0-9]+)?(?:[zZ]|[+-][0-9]{2}:[0-9]{2})"
 ).fullmatch
 _COLOR: Final = re.compile(r"#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})").fullmatch
 
@@ -61,6 +63,16 @@ def _uri(text: str) -> bool:
     return bool(parts.scheme) or text.startswith("/")
 
 
+def _date(text: str) -> bool:
+    return parse_date(text) is not None
+
+
+def _date_time(text: str) -> bool:
+    day, between, clock = text[:10], text[10:11], text[11:]
+    found = _CLOCK(clock) if between in ("T", "t") else None
+    return found is not None and _date(day) and found[1] < "24" and max(found[2], found[3]) < "60"
+
+
 def _uuid(version: str) -> Callable[[str], bool]:
     def fits(text: str) -> bool:
         found = _UUID.fullmatch(text)
@@ -74,9 +86,9 @@ def _uuid(version: str) -> Callable[[str], bool]:
 FORMATS: Final[Mapping[str, Callable[[str], object]]] = {
     "byte": _reads(_base64),
     "cidr": _reads(_network),
-    "date": _reads(date.fromisoformat),
-    "date-time": _reads(parse),
-    "datetime": _reads(parse),
+    "date": _date,
+    "date-time": _date_time,
+    "datetime": _date_time,
     "duration": _DURATION,
     "email": _EMAIL,
     "hexcolor": _COLOR,

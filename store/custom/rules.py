@@ -8,9 +8,9 @@ upstream: apiextensions-apiserver/pkg/apiserver/schema/cel
 
 import base64
 import functools
+import importlib
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from verger.store.custom.functions import declarations
@@ -111,6 +111,8 @@ def _environment() -> Any:
     try:
         from cel_expr_python import cel
         from cel_expr_python.ext import ext_bindings, ext_optional, ext_strings
+
+        importlib.import_module("google.protobuf.timestamp_pb2")
     except ImportError:
         return None
     dyn = cel.Type.DYN
@@ -205,7 +207,7 @@ def _broken(
         reason = f"no such key: {missing[1]}" if missing else str(found).removeprefix("UNKNOWN: ")
         said = f"{reason} evaluating rule: {rule.message or rule.text.strip()}"
     elif rule.message_rule:
-        said = _message(rule, bound) or said
+        said = _said(rule, bound) or said
     cause = REASONS.get(rule.reason, Cause.INVALID)
     head = cause.value[1]
     if cause in (Cause.REQUIRED, Cause.FORBIDDEN):
@@ -226,7 +228,7 @@ def _asked(rule: Rule, text: str, bound: Mapping[str, Any]) -> Any:
     return _compiled(text).eval(data=bound).value()
 
 
-def _message(rule: Rule, bound: Mapping[str, Any]) -> str:
+def _said(rule: Rule, bound: Mapping[str, Any]) -> str:
     try:
         found = _asked(rule, rule.message_rule, bound)
     except (BadRule, UnknownRule):
@@ -256,15 +258,24 @@ def _bound(node: Node | None, value: Any) -> Any:
 def _of_format(form: Any, text: str) -> Any:
     match form:
         case "date-time":
-            return datetime.fromtimestamp(parse(text), UTC)
+            return _message("timestamp_pb2", "Timestamp", parse(text.upper()))
         case "date" if (seconds := parse_date(text)) is not None:
-            return datetime.fromtimestamp(seconds, UTC)
+            return _message("timestamp_pb2", "Timestamp", seconds)
         case "duration" if (seconds := parse_duration(text)) is not None:
-            return timedelta(seconds=seconds)
+            return _message("duration_pb2", "Duration", seconds)
         case "byte":
             return base64.b64decode(text)
         case _:
             return text
+
+
+def _message(module: str, name: str, seconds: float) -> Any:
+    """A time or a duration as the library takes it inside of other values: as a message. Python's own it does not take there."""
+    kind = getattr(importlib.import_module(f"google.protobuf.{module}"), name)
+    whole, rest = divmod(round(seconds * 1_000_000), 1_000_000)
+    if whole < 0 and rest and name == "Duration":
+        whole, rest = whole + 1, rest - 1_000_000  # both have the sign
+    return kind(seconds=whole, nanos=rest * 1000)
 
 
 def _escaped(name: str) -> str:

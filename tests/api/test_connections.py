@@ -49,6 +49,41 @@ UNREACHED = "Internal error occurred: error dialing backend: nodes are not reach
         ),
         pytest.param("GET", f"{PODS}/two/log", 400, CHOOSE, id="which container"),
         pytest.param(
+            "GET",
+            f"{PODS}/none/log?tailLines=x",
+            400,
+            'strconv.ParseInt: parsing "x": invalid syntax',
+            id="no number of lines",
+        ),
+        pytest.param(
+            "GET",
+            f"{PODS}/none/log?tailLines=-1",
+            422,
+            'PodLogOptions "none" is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0',
+            id="less than no lines",
+        ),
+        pytest.param(
+            "GET",
+            f"{PODS}/none/log?limitBytes=0&sinceSeconds=0",
+            422,
+            'PodLogOptions "none" is invalid: [limitBytes: Invalid value: 0: must be greater than 0, sinceSeconds: Invalid value: 0: must be greater than 0]',
+            id="nothing of no time",
+        ),
+        pytest.param(
+            "GET",
+            f"{PODS}/none/log?sinceSeconds=1&sinceTime=2024-01-02T03:04:05Z",
+            422,
+            'PodLogOptions "none" is invalid: : Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified',
+            id="since when",
+        ),
+        pytest.param(
+            "GET",
+            f"{PODS}/none/log?sinceTime=soon",
+            400,
+            'parsing time "soon" as "2006-01-02T15:04:05Z07:00": cannot parse "soon" as "2006"',
+            id="since no time",
+        ),
+        pytest.param(
             "GET", f"{PODS}/lost/log", 404, 'nodes "nowhere" not found', id="log, no such node"
         ),
         pytest.param("GET", f"{PODS}/running/log", 500, UNREACHED, id="log, a node"),

@@ -174,3 +174,33 @@ def test_names_are_held_against_the_schema() -> None:
     assert [str(error) for error in wrong] == [
         "metadata.name: Too long: may not be more than 3 bytes"
     ]
+
+
+@pytest.mark.parametrize(
+    ("form", "fitting", "unfit"),
+    [
+        ("date-time", ["2024-01-02T03:04:05Z", "2024-01-02t03:04:05.123z", "2024-01-02T03:04:05+01:00"], ["", "2024-01-02", "20240102T030405Z", "2024-01-02 03:04:05Z", "2024-01-02T24:04:05Z", "2024-02-31T03:04:05Z", "2024-01-02T03:04:05"]),
+        ("date", ["2024-01-02"], ["20240102", "2024-13-01", "2024-01-02T03:04:05Z"]),
+    ],
+)  # fmt: skip
+def test_times_are_written_in_one_way(form: str, fitting: list[str], unfit: list[str]) -> None:
+    """Python reads more than RFC 3339 has; and what fits can be asked about."""
+    rules = [{"rule": "timestamp('2000-01-01T00:00:00Z') < self"}]
+    facts = {**S, "format": form, "x-kubernetes-validations": rules if available() else []}
+    assert [errors_of(facts, text) for text in fitting] == [[] for _ in fitting]
+    assert [text for text in unfit if not errors_of(facts, text)] == []
+
+
+def test_rules_see_times_and_durations_as_such() -> None:
+    """Also where they stand inside of what the rule is about."""
+    facts = {
+        "type": "object",
+        "properties": {"t": {**S, "format": "date-time"}, "d": {**S, "format": "duration"}},
+        "x-kubernetes-validations": [
+            {"rule": "self.t.getFullYear() == 2024 && self.d < duration('2s')"}
+        ],
+    }
+    assert errors_of(facts, {"t": "2024-01-02T03:04:05Z", "d": "1.5s"}) == []
+    assert errors_of(facts, {"t": "2024-01-02T03:04:05Z", "d": "-1.5s"}) == []
+    assert len(errors_of(facts, {"t": "2024-01-02T03:04:05Z", "d": "1h"})) == 1
+    assert len(errors_of(facts, {"t": "2023-01-02T03:04:05Z", "d": "1s"})) == 1
