@@ -9,7 +9,7 @@ from verger.watch.chance import CHANCE
 
 CHANCE.seed(1)
 child = os.fork()
-os.write(1, f"{CHANCE.random()}\n".encode())  # in one piece
+os.write(1, f"{CHANCE.random()} ".encode())  # in one piece
 if child:
     os.waitpid(child, 0)
 """
