@@ -53,11 +53,13 @@ from verger.identity.signing_requests import SigningRequests
 from verger.identity.usage import LegacyUses
 from verger.identity.validate import StoreLookup
 from verger.store.admission import Chain as Admission
+from verger.store.classes import Classes
 from verger.store.client import Client
 from verger.store.decoding import Decoder
 from verger.store.expiry import EVENTS, Expiry
 from verger.store.fitting import Fitter
 from verger.store.kinds import built_in
+from verger.store.limits import LimitRanges
 from verger.store.local import LocalClient
 from verger.store.memory import MemoryBackend
 from verger.store.quota import QuotaAdmission
@@ -120,9 +122,11 @@ class Parts:
         decoder = Decoder(self.schemas)
         admission = Admission(
             [
+                LimitRanges(self.backend, clock),
                 Accounts(lookup, clock, tokens=options.pod_tokens),
                 *([AccountFinalizer(lookup, decoder)] if options.account_finalizer else ()),
                 EscalationCheck(policy, self.authorizer, self.kinds),
+                Classes(self.backend),
                 SigningRequests(self.authorizer, clock),
                 QuotaAdmission(self.backend, clock),
             ]

@@ -1,4 +1,4 @@
-"""kubectl scale and autoscale."""
+"""kubectl scale and autoscale, quotas and limits."""
 
 import pytest
 
@@ -80,3 +80,26 @@ def test_quota(kubectl: Kubectl) -> None:
         "exceeded quota: q, requested: services=1, used: services=1, limited: services=1" in refused
     )
     assert "count/deployments.apps" in kubectl("describe", "quota", "q")
+
+
+LIMITS = """\
+apiVersion: v1
+kind: LimitRange
+metadata: {name: l}
+spec:
+  limits:
+  - {type: Container, default: {cpu: 200m}, defaultRequest: {cpu: 100m}, max: {cpu: 500m}}
+"""
+
+
+def test_limits(kubectl: Kubectl) -> None:
+    """A pod gets what it does not say; one that wants more than there may be is refused."""
+    kubectl("create", "-f", "-", stdin=LIMITS)
+    kubectl("run", "p", "--image=i")
+    (container,) = kubectl.json("get", "pod", "p")["spec"]["containers"]
+    assert container["resources"] == {"limits": {"cpu": "200m"}, "requests": {"cpu": "100m"}}
+    more = '{"spec": {"containers": [{"name": "q", "image": "i", "resources": {"limits": {"cpu": 2}}}]}}'
+    refused = kubectl.fails("run", "q", "--image=i", f"--overrides={more}")
+    assert (
+        'pods "q" is forbidden: maximum cpu usage per Container is 500m, but limit is 2' in refused
+    )
