@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--script", is_flag=True, help="Tell it as plain text, from beginning to end.")
 @click.option("--web", is_flag=True, help="Show it as a page, served on this machine alone.")
+@click.option("--tour", is_flag=True, help="Begin with the tour: all of it in three minutes.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     default=None,
     help="Whether to open the page in a browser.  [default: when started from a terminal]",
 )
-def demo(script: bool, web: bool, port: int, open_: bool | None) -> None:
+def demo(script: bool, web: bool, tour: bool, port: int, open_: bool | None) -> None:
     """See how service accounts get their identity, and how the world heals when something is broken.
 
     Two control planes are started in this process, and the same faults strike both: one has the controllers of Verger,
@@ -44,7 +45,8 @@ def demo(script: bool, web: bool, port: int, open_: bool | None) -> None:
         _script()
     else:
         with suppress(KeyboardInterrupt):
-            asyncio.run(_web(port, open_=sys.stdout.isatty() if open_ is None else open_))
+            open_ = sys.stdout.isatty() if open_ is None else open_
+            asyncio.run(_web(port, open_=open_, tour=tour))
 
 
 def _script() -> None:
@@ -68,7 +70,7 @@ def _script() -> None:
     sys.exit(1 if ending.ours or ending.broken else 0)
 
 
-async def _web(port: int, *, open_: bool) -> None:
+async def _web(port: int, *, open_: bool, tour: bool) -> None:
     from verger.demo.engine import Engine
     from verger.demo.web import Page, PortTaken
 
@@ -78,6 +80,8 @@ async def _web(port: int, *, open_: bool) -> None:
                 tuned()
                 click.echo(f"The demo is at {url}")
                 click.echo("It ends with Ctrl-C.")
+                if tour:
+                    await engine.tour.start()
                 if open_:
                     await asyncio.to_thread(webbrowser.open, url)
                 await asyncio.get_running_loop().create_future()

@@ -11,6 +11,7 @@ from verger.store.client import Client
 from verger.store.kinds import Kind
 from verger.watch.cache import Change
 from verger.watch.clock import Clock
+from verger.watch.reflector import BACKOFF_CAP
 from verger.watch.tracing import Tracer
 from verger.watch.workqueue import QueueStatistics, QueueView
 
@@ -47,10 +48,15 @@ class Manager:
         log: "FilteringBoundLogger",
         origins: Origins | None = None,
         tracer: Tracer | None = None,
+        *,
+        backoff_cap: float = BACKOFF_CAP,
     ) -> None:
-        """With `origins` it is written down what each piece of work was done for, with a tracer how long it took."""
+        """With `origins` it is written down what each piece of work was done for, with a tracer how long it took.
+
+        `backoff_cap` is how many seconds an informer waits at most before it tries again.
+        """
         self._log = log
-        self._informers = Informers(client, clock, self._informer_failed)
+        self._informers = Informers(client, clock, self._informer_failed, backoff_cap)
         self._runners: dict[str, Runner[Hashable]] = {
             reconciler.name: Runner(reconciler, self._informers, clock, log, origins, tracer)
             for reconciler in reconcilers

@@ -9,6 +9,7 @@ from verger.store.kinds import Kind
 from verger.watch.cache import Cache, Change, IndexFunction
 from verger.watch.clock import Clock
 from verger.watch.informer import Informer, Subscription
+from verger.watch.reflector import BACKOFF_CAP
 
 Object = Mapping[str, Any]
 K = TypeVar("K", bound=Hashable)
@@ -34,8 +35,13 @@ class Informers:
     """The informers of one manager: one for each selection of each kind, shared by all who ask."""
 
     def __init__(
-        self, client: Client, clock: Clock, on_failure: Callable[[Kind, Exception], None]
+        self,
+        client: Client,
+        clock: Clock,
+        on_failure: Callable[[Kind, Exception], None],
+        backoff_cap: float = BACKOFF_CAP,
     ) -> None:
+        self._backoff_cap = backoff_cap
         self._client = client
         self._clock = clock
         self._on_failure = on_failure
@@ -54,6 +60,7 @@ class Informers:
                 ClientSource(self._client, kind, fields=fields, relevant=relevant),
                 clock=self._clock,
                 on_failure=lambda error: self._on_failure(kind, error),
+                backoff_cap=self._backoff_cap,
             )
             if self._group is not None:
                 self._start(informer, self._group)

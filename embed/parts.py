@@ -74,7 +74,8 @@ if TYPE_CHECKING:
 
 NAMESPACE_GRACE: Final = 0.2
 NAMESPACE_RECHECK: Final = 1.0
-"""Seconds, instead of upstream's 5 and 8: there is one server here, and looking costs nothing."""
+INFORMER_BACKOFF_CAP: Final = 1.0
+"""Seconds, instead of upstream's 5, 8 and 30: there is one server here, and looking costs nothing."""
 ADMIN: Final = User("verger-admin", groups=(MASTERS, AUTHENTICATED))
 
 
@@ -148,7 +149,14 @@ class Parts:
         self.links: dict[str, Link] = {INFORMERS: informers}
         """The way of each controller to the store, and that of what all of them see the world by."""
         reconcilers = list(self._reconcilers())
-        self.manager = Manager(reconcilers, informers, clock, log, self.origins)
+        self.manager = Manager(
+            reconcilers,
+            informers,
+            clock,
+            log,
+            self.origins,
+            backoff_cap=INFORMER_BACKOFF_CAP,
+        )
         try:
             # What serves custom kinds is a part of the server, and not for choice.
             always, *names = self.manager.names

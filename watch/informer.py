@@ -5,7 +5,15 @@ from typing import Generic, TypeVar
 
 from verger.watch.cache import Cache, CacheWriter, Change, IndexFunction
 from verger.watch.clock import Clock
-from verger.watch.reflector import Applied, Failed, Outcome, Reflector, Replaced, Source
+from verger.watch.reflector import (
+    BACKOFF_CAP,
+    Applied,
+    Failed,
+    Outcome,
+    Reflector,
+    Replaced,
+    Source,
+)
 
 V = TypeVar("V")
 
@@ -26,11 +34,12 @@ class Informer(Generic[V]):
         *,
         clock: Clock,
         on_failure: Callable[[Exception], None] | None = None,
+        backoff_cap: float = BACKOFF_CAP,
     ) -> None:
         self._writer: CacheWriter[V] = CacheWriter()
         self._handlers: dict[object, Handler[V]] = {}
         self._on_failure = on_failure
-        self._reflector = Reflector(source, self._consume, clock=clock)
+        self._reflector = Reflector(source, self._consume, clock=clock, backoff_cap=backoff_cap)
 
     @property
     def cache(self) -> Cache[V]:

@@ -88,8 +88,15 @@ class Reflector(Generic[V]):
     """Follows one source and hands every outcome to one consumer."""
 
     def __init__(
-        self, source: Source[V], consume: Callable[[Outcome[V]], None], *, clock: Clock
+        self,
+        source: Source[V],
+        consume: Callable[[Outcome[V]], None],
+        *,
+        clock: Clock,
+        backoff_cap: float = BACKOFF_CAP,
     ) -> None:
+        """`backoff_cap` is how many seconds a pause after trouble lasts at most, without its jitter."""
+        self._backoff_cap = backoff_cap
         self._source = source
         self._consume = consume
         self._clock = clock
@@ -155,7 +162,7 @@ class Reflector(Generic[V]):
                     pause = BACKOFF_FIRST if now - troubled_at > BACKOFF_RESET else pause
                     troubled_at = now
                     await self._clock.sleep(pause * (1 + CHANCE.random()))  # jitter
-                    pause = min(pause * 2, BACKOFF_CAP)
+                    pause = min(pause * 2, self._backoff_cap)
         finally:
             if isinstance(state, Watching):
                 state.stream.close()

@@ -11,11 +11,12 @@ function revision(number) {
 function cells(view) {
   const account = view.accounts[0];
   const secret = view.secrets[0];
+  const unknown = account && secret && !account.refers.includes(secret.name) ? " refers to none" : "";
   const more = view.secrets.length > 1 ? ` and ${view.secrets.length - 1} more` : "";
   return [
     make("span", { class: "cell ns" }, view.name, revision(view.revision)),
     account
-      ? make("span", { class: "cell" }, `${account.name} ${account.uid.slice(0, 4)}`, revision(account.revision))
+      ? make("span", { class: unknown ? "cell no" : "cell" }, `${account.name} ${account.uid.slice(0, 4)}`, revision(account.revision), unknown)
       : make("span", { class: "cell no" }, view.terminating ? "is going" : "no account"),
     secret
       ? make("span", { class: "cell" }, secret.name + more, revision(secret.revision))

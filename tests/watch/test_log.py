@@ -49,6 +49,24 @@ def test_events_are_read_in_the_order_they_were_appended(clock: FakeClock) -> No
     assert (len(log), log.revision) == (5, 10)
 
 
+def test_listener_hears_within_the_append(clock: FakeClock) -> None:
+    """Before `append` returns, so that it knows who appends; no more once its end was asked for; refused events never."""
+    log: EventLog[str] = EventLog(clock)
+    heard: list[int] = []
+    end = log.listen(lambda event: heard.append(event.revision))
+    other = log.listen(lambda event: heard.append(-event.revision))
+    log.append(event(1))
+    assert heard == [1, -1]
+    with pytest.raises(ValueError, match="is not above"):
+        log.append(event(1))
+    end()
+    end()
+    log.append(event(2))
+    other()
+    log.append(event(3))
+    assert heard == [1, -1, -2]
+
+
 @pytest.mark.parametrize(
     "revision",
     [
