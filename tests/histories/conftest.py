@@ -57,10 +57,9 @@ class Abused:
 
     def transports(self) -> list[asyncio.Transport]:
         """The server's side of its connections."""
-        runner = self.plane._started().server._runner
-        assert runner is not None
-        assert runner.server is not None
-        found = (connection.transport for connection in runner.server.connections)
+        server = self.plane._started().server._server
+        assert server is not None
+        found = (connection.transport for connection in server.connections)
         return [transport for transport in found if isinstance(transport, asyncio.Transport)]
 
 
