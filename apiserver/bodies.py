@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 from verger.apiserver.negotiation import JSON, SUPPORTED, YAML
-from verger.apiserver.protobuf import Codec, ProtobufError, open_envelope
+from verger.apiserver.protobuf import Codec, open_envelope
+from verger.apiserver.wire import ProtobufError
 from verger.store.errors import BadRequest, UnsupportedMediaType
 from verger.store.gojson import go_json_error, go_kind
 from verger.store.invalid import quote

@@ -8,7 +8,8 @@ upstream: apimachinery/pkg/runtime/serializer/protobuf
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from verger.apiserver.protobuf import Codec, delimited, envelope
+from verger.apiserver.protobuf import Codec, envelope
+from verger.apiserver.wire import delimited
 from verger.store.backend import Row
 from verger.store.kinds import Kind
 

@@ -17,7 +17,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from verger.apiserver.protobuf import MAGIC, Codec, Envelope, ProtobufError, open_envelope
+from verger.apiserver.protobuf import MAGIC, Codec, Envelope, open_envelope
+from verger.apiserver.wire import ProtobufError
 from verger.store.schemas import empties
 
 from tests.api.official import (
