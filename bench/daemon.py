@@ -127,14 +127,17 @@ def server_command(key: Path, *controllers: str) -> Command:
 
 async def measure_storm(key: Path, load: IdentityLoad) -> Figures:
     """Run the storm on controllers in the server and on a daemon beside it; returns figures by name."""
+    each = 1e3 / load.namespaces
     async with running(server_command(key, *CONTROLLERS)) as server:
+        began = server.cpu_seconds()
         inside = await identities.measure(server.target, load)
+        inside_cpu = (server.cpu_seconds() - began) * each
     async with running(server_command(key)) as server, beside(server, key) as daemon:
         before = server.cpu_seconds(), daemon.cpu_seconds()
         outside = await identities.measure(server.target, load)
-        each = 1e3 / load.namespaces
         return {
             "inside_identities_per_s": inside["identities_per_s"],
+            "inside_cpu_ms": inside_cpu,
             "daemon_identities_per_s": outside["identities_per_s"],
             "daemon_share": outside["identities_per_s"] / inside["identities_per_s"],
             "daemon_cpu_ms": (daemon.cpu_seconds() - before[1]) * each,

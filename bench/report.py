@@ -171,6 +171,7 @@ def remote_figures() -> list[Figure]:
     """Return what controllers in a process of their own reach."""
     return [
         Figure("inside_identities_per_s", "identities/s, controllers in the server"),
+        Figure("inside_cpu_ms", "  CPU of the server for each, ms", 2),
         Figure("daemon_identities_per_s", "identities/s, controllers beside it"),
         Figure("daemon_share", "  the second as a share of the first", 2, AtLeast(0.5)),
         Figure("daemon_cpu_ms", "  CPU of the daemon for each, ms", 2),
