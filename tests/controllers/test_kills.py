@@ -221,8 +221,23 @@ def test_script_leads_through_enough_awaits(
             assert picture == undisturbed[TOKENS][1]
 
 
-@pytest.mark.parametrize("life", ["at once", "later", "all of them"])
-@pytest.mark.parametrize("side", ["before", "after"])
+ENDS: list[tuple[Side, Life]] = [
+    ("before", "at once"),
+    ("after", "later"),
+    ("after", "all of them"),
+]
+"""Every await is met, every side and every life. The other pairs take as long again."""
+OTHER_ENDS: list[tuple[Side, Life]] = [
+    ("after", "at once"),
+    ("before", "later"),
+    ("before", "all of them"),
+]
+
+
+@pytest.mark.parametrize(
+    ("side", "life"),
+    [*ENDS, *(pytest.param(*end, marks=pytest.mark.soak) for end in OTHER_ENDS)],
+)
 @pytest.mark.parametrize("controller", ALL)
 async def test_killed_at_every_await(
     undisturbed: dict[str, tuple[int, list[str]]], controller: str, side: Side, life: Life
