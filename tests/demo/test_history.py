@@ -88,7 +88,8 @@ async def test_no_token_is_ever_shown(engine: Engine) -> None:
     assert "system:serviceaccount:team-1:default" in shown
     assert "eyJ" not in shown
     for secret in (await plane.client.list(plane.kinds.core("Secret"))).items:
-        assert secret["data"]["token"] not in shown
+        # Long values are cut: the beginning would be enough to see that there is one.
+        assert secret["data"]["token"][:40] not in shown
     assert SCRIBBLE not in shown.replace("no token", "")
 
 
