@@ -201,9 +201,8 @@ class Handlers:
 
     async def handle(self, exchange: Exchange, verb: Verb) -> StreamResponse:
         """Does what the verb says."""
-        custom = exchange.resource.kind.custom
-        if custom is not None and custom.warning:
-            exchange.warnings.append(custom.warning)
+        if warning := exchange.resource.kind.deprecation:
+            exchange.warnings.append(warning)
         part = exchange.resource.subresource
         if part and is_connection(part):
             return self._connect(exchange)

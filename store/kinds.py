@@ -120,6 +120,11 @@ class Kind:
         return part.scaling if part is not None else None
 
     @property
+    def deprecation(self) -> str:
+        """What every request for it hears, if it is deprecated."""
+        return self.custom.warning if self.custom is not None else self.rules.deprecation
+
+    @property
     def storage_version_hash(self) -> str:
         """upstream: the first 8 bytes of a SHA-256 over the stored group, version and kind, in base64."""
         kind = self.storage

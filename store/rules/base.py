@@ -22,6 +22,8 @@ class Rules:
     prefix_rule: NameRule | None = None
     unconditional_update: bool = True
     """Whether a PUT without a resourceVersion overwrites."""
+    deprecation: str = ""
+    """What every request for the kind hears; empty where it is not deprecated."""
     create_on_update: bool = False
     """Whether a PUT of a name that does not exist creates it."""
     returns_deleted: bool = False

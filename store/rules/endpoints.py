@@ -23,6 +23,7 @@ _ADDRESS_TYPES: Final = ("FQDN", "IPv4", "IPv6")
 class EndpointsRules(Rules):
     """Addresses behind a service, in the old form."""
 
+    deprecation: str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
     create_on_update: bool = True
 
     def default(self, obj: Object) -> None:

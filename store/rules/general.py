@@ -13,6 +13,7 @@ _WITH_STATUS: Final[dict[str, Any]] = {"has_status": True, "counts_generation": 
 _COUNTED: Final[dict[str, Any]] = {"unconditional_update": False, "counts_generation": True}
 
 _FACTS: Final[dict[str, dict[str, dict[str, Any]]]] = {
+    "": {"ComponentStatus": {"deprecation": "v1 ComponentStatus is deprecated in v1.19+"}},
     "admissionregistration.k8s.io": {
         "MutatingAdmissionPolicy": _COUNTED,
         "MutatingAdmissionPolicyBinding": _COUNTED,

@@ -577,3 +577,25 @@ def test_request_without_credentials_is_anonymous(ask: Ask) -> None:
         assert 'User "system:anonymous" cannot' in answer.json["message"]
     answer = ask("POST", "/api/v1/namespaces", {"metadata": {"name": "x"}}, anonymous=True)
     assert answer.status == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "warning"),
+    [
+        pytest.param(
+            "/api/v1/namespaces/default/endpoints",
+            "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+            id="endpoints",
+        ),
+        pytest.param(
+            "/api/v1/componentstatuses",
+            "v1 ComponentStatus is deprecated in v1.19+",
+            id="components",
+        ),
+        pytest.param("/api/v1/namespaces/default/configmaps", None, id="what is not deprecated"),
+    ],
+)
+def test_deprecated_kinds_warn(ask: Ask, path: str, warning: str | None) -> None:
+    """Each request for one; kubectl prints it."""
+    expected = f'299 - "{warning}"' if warning else None
+    assert ask("GET", path).headers["Warning"] == expected
