@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Verger needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -e '.[dev,clients]'
-	@$(BIN)/python -m compileall -q watch store identity apiserver controllers embed cmd
+	@$(BIN)/python -m compileall -q $(ROOMS)
 	@$(BIN)/python -c 'import verger.cmd.main, verger.cmd.serve, verger.embed.plane'  # compiles what a start needs of the libraries
 	@touch $@
 
