@@ -9,7 +9,7 @@ from typing import Any, Final
 from verger.store import names
 from verger.store.invalid import FieldError, invalid
 from verger.store.metadata import NameRule, standard_finalizers
-from verger.store.objects import Object, annotations_of, is_terminating, name_of
+from verger.store.objects import Object, annotations_of, is_terminating
 from verger.store.rules.base import Rules
 
 NAMESPACE_FINALIZER: Final = "kubernetes"
@@ -22,7 +22,7 @@ class NamespaceRules(Rules):
 
     name_rule: NameRule = staticmethod(names.label)
     returns_deleted: bool = True
-    field_labels: tuple[str, ...] = ("status.phase", "name")
+    field_labels: tuple[str, ...] = ("status.phase",)
     own_field_converter: bool = True
 
     def default(self, obj: Object) -> None:
@@ -55,10 +55,6 @@ class NamespaceRules(Rules):
             new["spec"] = {"finalizers": finalizers} if finalizers else {}
         else:
             new["spec"] = old["spec"]
-
-    def field(self, obj: Mapping[str, Any], name: str) -> str:
-        """A selectable field. upstream: the name may also be selected by what it was called at first"""
-        return name_of(obj) if name == "name" else Rules.field(self, obj, name)
 
     def validate(self, obj: Mapping[str, Any]) -> list[FieldError]:
         """Names of the spec's finalizers."""
