@@ -77,7 +77,7 @@ class Engine:
                 "type": found.type,
                 "fields": [field._asdict() for field in found.fields],
             }
-            for found in self.stage.side(side).difference(one, other)[:CHANGES_MAX]
+            for found in self.stage.side(side).difference(one, other)
         ]
 
     def why(

@@ -20,8 +20,9 @@ KEPT: Final = 8000
 """Changes that can be gone back to."""
 SHOWN: Final = ("namespaces", "serviceaccounts", "secrets")
 """The resources whose objects are shown; of others it is said that they have changed."""
-FIELDS_MAX: Final = 60
-"""Fields of a difference that are told."""
+FIELDS_MAX: Final = 24
+OBJECTS_MAX: Final = 60
+"""Fields of an object, and objects of a difference, that are told."""
 _VALUE_MAX: Final = 160
 _UNTOLD: Final = ("managedFields", "resourceVersion")
 Object = Mapping[str, Any]
@@ -175,13 +176,13 @@ class History:
                 place = (entry.resource, entry.key)
                 before = ends[place][0] if place in ends else entry.before
                 ends[place] = (before, entry.after)
-        found = []
-        left = FIELDS_MAX
+        found: list[Difference] = []
         for (resource, key), pair in ends.items():
+            if len(found) == OBJECTS_MAX:
+                break
             before, after = pair if one <= other else pair[::-1]
-            fields = list(itertools.islice(_changed(resource, before, after), left))
-            left -= len(fields)
-            if before is not None and after is not None and not fields and left:
+            fields = list(itertools.islice(_changed(resource, before, after), FIELDS_MAX))
+            if before is not None and after is not None and not fields:
                 continue
             type_ = "ADDED" if before is None else "DELETED" if after is None else "MODIFIED"
             if before is not None or after is not None:

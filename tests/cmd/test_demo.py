@@ -5,11 +5,13 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Callable
 
 import aiohttp
 import pytest
 from click.testing import CliRunner
 from verger.cmd.main import main
+from verger.demo.script import Ending, Scene
 
 DEADLINE = 30.0
 COMMAND = [sys.executable, "-c", "from verger.cmd.main import main; main()", "demo"]
@@ -25,6 +27,35 @@ COMMAND = [sys.executable, "-c", "from verger.cmd.main import main; main()", "de
 def test_odd_flags(arguments: list[str]) -> None:
     """They are refused before anything is started."""
     assert CliRunner().invoke(main, ["demo", *arguments]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        pytest.param(Ending(0, 7, ""), 0, id="the twin is wrong and ours is not"),
+        pytest.param(Ending(1, 7, ""), 1, id="ours is wrong"),
+        pytest.param(Ending(0, 7, "RuntimeError()"), 1, id="the demo itself is broken"),
+    ],
+)
+def test_script_ends_as_it_went(monkeypatch: pytest.MonkeyPatch, ending: Ending, code: int) -> None:
+    """Every scene is told and numbered; whether that went well is what a machine can see."""
+
+    async def told(tell: Callable[[Scene], None]) -> Ending:
+        for title in ("First", "Second"):
+            tell(Scene(title, "Told.", [], {"objects wrong": "ours 0, twin 7"}))
+        return ending
+
+    monkeypatch.setattr("verger.demo.script.told", told)
+    # It is for a process of its own.
+    monkeypatch.setattr("verger.cmd.demo.tune", lambda: None)
+    ran = CliRunner().invoke(main, ["demo", "--script"])
+    assert ran.exit_code == code
+    assert [line for line in ran.stdout.splitlines() if line[:1].isdigit()][:2] == [
+        "1. First",
+        "2. Second",
+    ]
+    assert f"objects wrong: ours {ending.ours}, twin 7." in ran.stdout
+    assert ran.stderr.strip() == ending.broken
 
 
 async def test_page_is_served_until_it_is_interrupted() -> None:

@@ -1,5 +1,8 @@
 """Each action is a real fault: ours gets over all of them, and the twin over those that it happens to hear of."""
 
+import re
+from pathlib import Path
+
 import pytest
 from verger.demo.actions import ACTIONS, STORM, TOKENS
 from verger.demo.engine import Engine
@@ -143,3 +146,10 @@ async def test_namespaces_are_bounded(engine: Engine) -> None:
 def test_actions_are_told_apart() -> None:
     """Each has a name and a key of its own."""
     assert len({action.name for action in ACTIONS}) == len({a.key for a in ACTIONS}) == len(ACTIONS)
+
+
+def test_actions_are_documented() -> None:
+    """docs/demo.md names each of them with its key, and no others."""
+    text = (Path(__file__).parents[2] / "docs" / "demo.md").read_text("utf-8")
+    rows = re.findall(r"^\| ([^|`]+) \| `(.)` \|", text, re.MULTILINE)
+    assert rows == [(action.title, action.key) for action in ACTIONS]

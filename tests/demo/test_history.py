@@ -78,6 +78,7 @@ async def test_no_token_is_ever_shown(engine: Engine) -> None:
         [
             engine.frame(),
             engine.difference("ours", 0, last),
+            [engine.difference("ours", revision, revision + 1) for revision in range(last)],
             [engine.at("ours", revision) for revision in range(last)],
             [
                 engine.why("ours", change["resource"], change["key"])

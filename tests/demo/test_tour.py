@@ -1,8 +1,6 @@
 """The tour, with pauses and without: what it tells is what the stores have seen."""
 
 import asyncio
-import subprocess
-import sys
 
 from verger.demo.engine import Engine
 from verger.demo.history import Entry
@@ -88,20 +86,3 @@ def test_scene_is_told_in_lines() -> None:
         "   fact: yes",
         "",
     ]
-
-
-def test_command_tells_all_of_it_and_ends() -> None:
-    """In a process of its own: every step, no token in clear, nothing on standard error, and a good end."""
-    ran = subprocess.run(
-        [sys.executable, "-c", "from verger.cmd.main import main; main()", "demo", "--script"],
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=True,
-    )
-    titles = [line for line in ran.stdout.splitlines() if line[:1].isdigit()]
-    assert [title.partition(". ")[2] for title in titles[:-1]] == [step.title for step in STEPS]
-    assert titles[-1].startswith(f"{len(STEPS)} scenes in ")
-    assert "objects wrong: ours 0, twin " in titles[-1]
-    assert "eyJ" not in ran.stdout
-    assert ran.stderr == ""
