@@ -23,7 +23,7 @@ $(VENV)/.installed: pyproject.toml
 
 # The client for JavaScript, beside those for Python; Node.js and npm are the machine's.
 $(NODE)/.installed: tests/clients/node/package-lock.json $(VENV)/.installed
-	@command -v node npm >/dev/null || { echo "tests/clients needs Node.js 20 or newer: apt-get install nodejs npm" >&2; exit 1; }
+	@{ command -v node && command -v npm; } >/dev/null || { echo "tests/clients needs Node.js 20 or newer: apt-get install nodejs npm" >&2; exit 1; }
 	@mkdir -p $(NODE)
 	@cp tests/clients/node/package.json tests/clients/node/package-lock.json $(NODE)
 	@npm ci --prefix $(NODE) --ignore-scripts --no-audit --no-fund --loglevel=error
