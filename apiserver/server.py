@@ -151,6 +151,10 @@ class ApiServer:
                     await compress(response)
             except ApiError as error:
                 response = self._error(error, request, query, passing)
+            except asyncio.CancelledError:
+                if passing.labels[0] == "watch":  # ended by its client, as most are
+                    self._metrics.request((*passing.labels, "200"), None)
+                raise
             except Exception:
                 self._log.exception("request failed", path=raw_path, audit_id=audit_id)
                 failure = InternalError("Internal error occurred: the log has the reason", {})
