@@ -228,7 +228,8 @@ def _check_custom_type(form: Form, obj: Mapping[str, Any]) -> None:
     if given != form.kind:
         shown = given if isinstance(given, str) else ""
         error = invalid("kind", given, f"must be {form.kind}")
-        raise Invalid.of(shown, form.group, name_of(obj), [error])
+        name = name_of(obj) if isinstance(obj.get("metadata"), dict) else ""
+        raise Invalid.of(shown, form.group, name, [error])
 
 
 def _other_version(given: Any, form: Form) -> str:
