@@ -23,7 +23,6 @@ from verger.store.kinds import Kind
 from verger.store.rules.configuration import TOKEN_SECRET
 
 TOKENS: Final = "serviceaccount-token-controller"
-ACCOUNTS: Final = "serviceaccount-controller"
 STORM: Final = 1000
 """Namespaces of a storm that nobody has asked to be smaller."""
 AT_A_TIME: Final = 20

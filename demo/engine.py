@@ -63,10 +63,10 @@ class Engine:
         """The newest changes of a side (`ours`, `twin`) above a revision. Raises Refused."""
         return self.stage.side(side).timeline(after, min(max(limit, 1), CHANGES_MAX))
 
-    def at(self, side: str, revision: int, *, limit: int = 200) -> list[dict[str, Any]]:
-        """The namespaces of a side as they were at a revision, at most so many. Raises Refused."""
-        views = self.stage.side(side).at(revision)
-        return [view.told() for view in views[-min(max(limit, 1), CHANGES_MAX) :]]
+    def at(self, side: str, revision: int, *, limit: int = 50) -> list[dict[str, Any]]:
+        """The namespaces of a side as they were at a revision, those that had changed last. Raises Refused."""
+        views = self.stage.side(side).at(revision, min(max(limit, 1), CHANGES_MAX))
+        return [view.told() for view in views]
 
     def difference(self, side: str, one: int, other: int) -> list[dict[str, Any]]:
         """What is different at one revision of a side from what was at another. Raises Refused."""

@@ -82,11 +82,6 @@ class NamespaceView:
     """Everything that is not as it should be, one sentence each."""
 
     @property
-    def unchecked(self) -> bool:
-        """Whether a signature has yet to be looked at."""
-        return any(secret.standing == "unchecked" for secret in self.secrets)
-
-    @property
     def newest(self) -> int:
         """The revision of the last change in it."""
         return max(

@@ -1,5 +1,6 @@
 """One side of the screen: a plane, what has happened in it, and what of it is wrong now."""
 
+import heapq
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from verger.demo.history import SHOWN, Difference, Entry, History
 from verger.demo.judging import NamespaceView, judge
 from verger.demo.verifying import Verifier
 from verger.embed.plane import SYSTEM_NAMESPACES, ControlPlane
+from verger.store.objects import revision_of
 
 LOOK_MAX: Final = 0.02
 """Seconds of the processor for which namespaces are looked at in one go; what is left waits for the next frame."""
@@ -96,14 +98,22 @@ class Side:
 
     # For whoever wants to know more
 
-    def at(self, revision: int) -> list[NamespaceView]:
-        """The namespaces as they were at a revision; signatures are judged by what is known of them."""
-        world = self.history.at(revision)
+    def at(self, revision: int, limit: int) -> list[NamespaceView]:
+        """Namespaces as they were at a revision, those that had changed last, in the order in which they were made.
+
+        Signatures are judged by what is known of them.
+        """
+        there = self.history.at(revision).objects
+        chosen = heapq.nlargest(
+            limit,
+            (item for item in there.items() if item[0] not in SYSTEM_NAMESPACES),
+            key=lambda item: max(int(revision_of(obj)) for obj in item[1].values()),
+        )
         views = (
             judge(name, objects, self.verifier, self.history.counted, live=False)
-            for name, objects in world.objects.items()
+            for name, objects in chosen
         )
-        return [view for view in views if view is not None and view.name not in SYSTEM_NAMESPACES]
+        return sorted((view for view in views if view is not None), key=lambda v: v.revision)
 
     def difference(self, one: int, other: int) -> list[Difference]:
         """What is different at one revision from what was at another."""

@@ -7,7 +7,7 @@ says so, and does things by `act()`. Nothing that a face does can let the memory
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Final, Self
@@ -184,11 +184,6 @@ class Stage:
             self.twin_lost += self.reacting.lost
             self.reacting.handled = self.reacting.lost = 0
 
-    @property
-    def twin_runs(self) -> bool:
-        """Whether the twin's controller runs."""
-        return self._twin_task is not None
-
     # Frames
 
     def changed(self) -> None:
@@ -340,7 +335,3 @@ class Stage:
         task = self.start(work)
         task.set_name(f"fault {self.score.count}")
         return task
-
-    def timeline(self, side: str, after: int = 0, limit: int = 200) -> Mapping[str, Any]:
-        """The newest changes of a side above a revision. Raises Refused."""
-        return self.side(side).timeline(after, min(max(limit, 1), 1000))

@@ -42,15 +42,12 @@ class Guide:
         self.stage = stage
         self.actions = actions
         self._storm = storm
-        self._old = ""
 
     async def _token(self) -> str:
         """Our token of the first namespace."""
         plane = self.stage.ours.plane
         secrets = (await plane.client.list(plane.kinds.core("Secret"), HERO)).items
-        return next(
-            (token_in(item) for item in secrets if item.get("type") == TOKEN_SECRET and item), ""
-        )
+        return next((token_in(item) for item in secrets if item.get("type") == TOKEN_SECRET), "")
 
     async def begin(self) -> Facts:
         """Three namespaces, on a stage that is as it was in the beginning."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from verger.controllers.origins import Origins
 from verger.embed.access import ServiceAccountAccess
 from verger.embed.blocking_faults import BlockingFaults
 from verger.embed.changes import Change
@@ -183,6 +184,11 @@ class BlockingPlane:
             return self._plane.changes(after)
 
         return self._do(told())
+
+    @property
+    def origins(self) -> Origins:
+        """Who wrote what, and why, on a plane that was made with `trace=True`."""
+        return self._plane.origins
 
     def recent(self, lines: int = 20) -> str:
         """What has happened lately, for somebody who looks for a reason."""

@@ -37,13 +37,13 @@ export function drawWhy(frame) {
       const [resource, key] = there[there.length - 1];
       state.object = `${resource} ${key}`;
     }
-    buttons(there);
+    buttons(there, view);
     drawToken(view);
   }
   explain(view.newest);
 }
 
-function buttons(there) {
+function buttons(there, view) {
   put(
     find("objects"),
     ...there.map(([resource, key, kind]) => {
@@ -57,6 +57,7 @@ function buttons(there) {
         state.asked = "";
         for (const other of find("objects").children) other.setAttribute("aria-pressed", String(other === button));
         explain(-1);
+        drawToken(view);
       });
       return button;
     }),
@@ -109,7 +110,7 @@ function link(written) {
 const short = (name) => name.replace("kubernetes.io/serviceaccount/", "…/");
 
 function drawToken(view) {
-  const secret = view.secrets[0];
+  const secret = view.secrets.find((one) => state.object === `secrets ${view.name}/${one.name}`) ?? view.secrets[0];
   if (!secret) {
     put(find("token"), make("p", { class: "verdict bad" }, "There is none."));
     return;
