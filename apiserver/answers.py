@@ -54,30 +54,36 @@ class _Headed(StreamResponse):
         warnings: Sequence[str],
         more: Mapping[str, str] | None,
     ) -> None:
+        """Raises ValueError when a value would begin a line of its own."""
         super().__init__(status=status)
-        fields = f"Audit-Id: {audit_id}\r\nContent-Type: {content_type}\r\n"
+        lines = [f"Audit-Id: {audit_id}", f"Content-Type: {content_type}"]
         if not more or "Cache-Control" not in more:
-            fields += "Cache-Control: no-cache, private\r\n"
+            lines.append("Cache-Control: no-cache, private")
         if more:
-            fields += "".join(f"{name}: {value}\r\n" for name, value in more.items())
+            lines += [f"{name}: {value}" for name, value in more.items()]
         if warnings:
-            fields += "".join(f"Warning: {value}\r\n" for value in warning_headers(warnings))
+            lines += [f"Warning: {value}" for value in warning_headers(warnings)]
+        fields = "\r\n".join(lines)
+        if (
+            fields.count("\r") != len(lines) - 1
+            or fields.count("\n") != len(lines) - 1
+            or "\0" in fields
+        ):
+            raise ValueError("a header of an answer holds the end of a line")
         self._fields = fields
 
     def _head(self, request: BaseRequest, framing: str) -> bytes:
-        """Status line and headers. Raises ValueError when a value would begin a line of its own."""
+        """Status line and headers."""
         self._keep_alive = request.keep_alive
         newest = request.version >= HttpVersion11
         connection = ""
         if newest is not request.keep_alive:
             connection = f"Connection: {'close' if newest else 'keep-alive'}\r\n"
         version = "1.1" if newest else "1.0"
-        fields = self._fields
-        if fields.count("\n") != fields.count("\r\n") or "\n " in fields or "\0" in fields:
-            raise ValueError("a header of an answer holds the end of a line")
-        return (
-            f"HTTP/{version} {self._status} {self._reason}\r\n{fields}{framing}{connection}Date: {_date(int(time.time()))}\r\n\r\n"
-        ).encode(errors="replace")
+        status = f"HTTP/{version} {self._status} {self._reason}"
+        date = f"Date: {_date(int(time.time()))}"
+        text = f"{status}\r\n{self._fields}\r\n{framing}{connection}{date}\r\n\r\n"
+        return text.encode(errors="replace")
 
 
 class Answer(_Headed):
@@ -99,7 +105,7 @@ class Answer(_Headed):
     def encode(self, body: bytes, encoding: str) -> None:
         """Replaces the body by an encoded form of it, which depends on what the client takes."""
         self.body = body
-        self._fields += f"Content-Encoding: {encoding}\r\nVary: Accept-Encoding\r\n"
+        self._fields += f"\r\nContent-Encoding: {encoding}\r\nVary: Accept-Encoding"
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
         """Sends it. Raises ConnectionError."""

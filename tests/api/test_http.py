@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from verger.apiserver import answers
 from verger.identity.certificates import Authority, KeyPair
 
 from tests.api.conftest import Answer, Api, Ask
@@ -602,3 +603,79 @@ def test_deprecated_kinds_warn(ask: Ask, path: str, warning: str | None) -> None
     """Each request for one; kubectl prints it."""
     expected = f'299 - "{warning}"' if warning else None
     assert ask("GET", path).headers["Warning"] == expected
+
+
+# What goes over the wire
+
+
+def heads(answer: bytes) -> list[bytes]:
+    """The answers of a connection, each from its status line to the end of its body."""
+    out = []
+    while answer:
+        head, _, rest = answer.partition(b"\r\n\r\n")
+        length = int(re.search(rb"Content-Length: (\d+)", head)[1])  # type: ignore[index]
+        out.append(head)
+        answer = rest[length:]
+    return out
+
+
+def asks(api: Api, version: str, *lines: str, path: str = A) -> bytes:
+    """A request as text."""
+    fields = (f"Host: {api.address}", f"Authorization: Bearer {api.plane.token}", *lines)
+    return "\r\n".join([f"GET {path} HTTP/{version}", *fields, "", ""]).encode()
+
+
+@pytest.mark.parametrize(
+    ("version", "lines", "status", "connection"),
+    [
+        pytest.param(
+            "1.1", ("Connection: close",), b"HTTP/1.1 200 OK", b"close", id="the last one"
+        ),
+        pytest.param("1.0", (), b"HTTP/1.0 200 OK", None, id="an old client"),
+    ],
+)
+def test_connection_ends_as_the_client_says(
+    api: Api, version: str, lines: tuple[str, ...], status: bytes, connection: bytes | None
+) -> None:
+    """And the answer says so where the client could not know."""
+    (head,) = heads(api.raw(asks(api, version, *lines)))
+    assert head.startswith(status + b"\r\n")
+    found = re.search(rb"\r\nConnection: (\S+)", head)
+    assert (found[1] if found else None) == connection
+
+
+def test_old_client_may_keep_its_connection(api: Api) -> None:
+    """It has to ask for it, and is told that it may."""
+    first = asks(api, "1.0", "Connection: keep-alive")
+    kept, last = heads(api.raw(first + asks(api, "1.0")))
+    assert b"\r\nConnection: keep-alive" in kept
+    assert b"\r\nConnection:" not in last
+
+
+def test_requests_in_a_row_are_answered_in_a_row(api: Api) -> None:
+    """However many are sent before the first answer has come."""
+    paths = [A, "/version", f"{CONFIG_MAPS}/nothing", A]
+    *first, last = [asks(api, "1.1", path=path) for path in paths]
+    last = last.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    found = [head.split(b" ")[1] for head in heads(api.raw(b"".join(first) + last))]
+    assert found == [b"200", b"200", b"404", b"200"]
+
+
+def test_document_that_is_known_comes_without_a_body(api: Api, ask: Ask) -> None:
+    """Nor does the answer tell of a length: it would be that of the document."""
+    tag = ask("GET", "/openapi/v3").headers["ETag"]
+    lines = (f"If-None-Match: {tag}", "Connection: close")
+    answer = api.raw(asks(api, "1.1", *lines, path="/openapi/v3"))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 304 Not Modified\r\n")
+    assert b"Content-Length" not in head
+    assert body == b""
+
+
+@pytest.mark.parametrize("value", ["a\r\nSet-Cookie: x", "a\nb", "a\rb", "a\0b"])
+def test_header_of_an_answer_is_one_line(value: str) -> None:
+    """Whatever is put into one."""
+    with pytest.raises(ValueError, match="end of a line"):
+        answers.Answer(b"", "id", more={"X": value})
+    with pytest.raises(ValueError, match="end of a line"):
+        answers.Stream(JSON, value)
