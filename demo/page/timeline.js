@@ -2,7 +2,9 @@
 
 import { ask, find, keyed, make, put, say } from "./dom.js";
 
-const state = { side: "ours", live: true, mark: null, at: 0, asked: "" };
+const state = { side: "ours", live: true, mark: null, at: 0, asked: "", around: [] };
+const SHOWN = 8; // changes in the list, those around the revision while somebody looks back
+const FAR = 1000; // changes that the server tells at once
 let changed = () => {};
 
 export function openTimeline(onChange) {
@@ -46,7 +48,7 @@ export function drawTimeline(frame) {
   find("time-live").setAttribute("aria-pressed", String(state.live));
   keyed(
     find("changes"),
-    line.changes.slice(-8).reverse(),
+    (state.live ? line.changes.slice(-SHOWN) : state.around).toReversed(),
     (change) => change.revision,
     (change) => {
       const button = make(
@@ -73,14 +75,16 @@ async function refresh() {
   if (state.asked === question) return;
   state.asked = question;
   try {
-    const [difference, views] = await Promise.all([
+    const [difference, views, later] = await Promise.all([
       ask("difference", { side, one, other: at }),
       live ? null : ask("at", { side, revision: at }),
+      live ? null : ask("timeline", { side, after: Math.max(0, at - SHOWN / 2), limit: FAR }),
     ]);
     if (state.asked !== question) return;
     say(find("time-value"), `+${at}`);
     say(find("difference-title"), `Difference from +${one} to +${at}`);
     put(find("difference"), ...difference.flatMap(told), difference.length ? null : make("p", { class: "quiet" }, "Nothing."));
+    state.around = live ? [] : later.changes.slice(0, SHOWN);
     changed(live ? null : { side, revision: at, views });
   } catch (error) {
     state.asked = "";

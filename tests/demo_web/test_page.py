@@ -116,6 +116,7 @@ async def test_timeline_can_be_scrubbed(demo: Demo) -> None:
     assert await page.inner_text("#past") == "· Verger as it was at revision 0"
     await page.keyboard.press("ArrowRight")
     await page.wait_for_selector("#difference >> text=ADDED namespaces team-1")
+    await page.wait_for_selector("#changes button.at >> text=namespaces team-1")
     await page.click("#time-mark")
     await page.keyboard.press("Tab")
     await page.focus("#time")
