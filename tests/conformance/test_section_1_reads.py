@@ -137,6 +137,7 @@ WATCHES = [
     case("1.13 the old path of a collection", *AB, watch("/api/v1/watch/namespaces/{ns}/secrets", "ADDED a", "ADDED b")),
     case("1.13 the old path of an object", *AB, watch("/api/v1/watch/namespaces/{ns}/secrets/b", "ADDED b")),
     case("1.13 an object's own path with watch=1", *AB, watch(f"{S}/b?watch=1", "ADDED b")),
+    case("1.13 the limit of a watch means nothing, but has to be a number", get(f"{S}?watch=1&limit=x", code=400, says='strconv.ParseInt: parsing "x": invalid syntax')),
     case("1.13 errors before the start are plain", get(f"{S}?watch=1&labelSelector=a%20b%20c", code=400)),
     case("1.13 unset: what exists, then what happens", *AB, watch(f"{S}?watch=1", "ADDED a", "ADDED b")),
     case("1.13 0: the same", *AB, watch(f"{S}?watch=1&resourceVersion=0", "ADDED a", "ADDED b")),
