@@ -1,4 +1,4 @@
-# Two commands set a machine up: `make serve` starts a control plane, `make test` runs everything that CI checks.
+# Two commands set a machine up: `make serve` starts a control plane, `make test` runs everything that CI checks; `make demo` shows it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ ROOMS := $(wildcard watch store identity apiserver controllers embed demo cmd)
 # Byte code that is not kept makes every start compile the whole project again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: serve test check unit examples clients-table bench soak format clean
+.PHONY: serve demo test check unit examples clients-table bench soak format clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.installed: pyproject.toml
@@ -32,6 +32,10 @@ $(NODE)/.installed: tests/clients/node/package-lock.json $(VENV)/.installed
 serve: $(VENV)/.installed
 	@mkdir -p .verger && chmod 700 .verger
 	@$(BIN)/verger serve --write-kubeconfig $(KUBECONFIG_FILE) --hints $(ARGS)
+
+# What it needs besides is in .venv already.
+demo: $(VENV)/.installed
+	@$(BIN)/verger demo $(ARGS)
 
 test: check unit examples
 

@@ -1,10 +1,13 @@
 """`verger demo`: what Verger does, shown while it happens."""
 
 import asyncio
+import os
+import signal
 import sys
+import tempfile
 import time
 import webbrowser
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -37,16 +40,61 @@ def demo(script: bool, web: bool, tour: bool, port: int, open_: bool | None) -> 
     Two control planes are started in this process, and the same faults strike both: one has the controllers of Verger,
     which look at what is there, the other one a controller that trusts what it hears. Everything that is shown has
     happened, and everything that is counted is counted from the two stores.
+
+    In a terminal it has a screen of its own, with a key for every fault; where there is no terminal it is told as with
+    --script.
     """
-    if script == web:
+    if script and web:
         raise click.UsageError("say --web for a page, or --script for plain text")
+    if not web and (port or open_ is not None):
+        raise click.UsageError("--port and --open are about the page: say --web")
     tune()
-    if script:
-        _script()
-    else:
+    if web:
         with suppress(KeyboardInterrupt):
             open_ = sys.stdout.isatty() if open_ is None else open_
             asyncio.run(_web(port, open_=open_, tour=tour))
+    elif script or not _is_terminal():
+        _script()
+    else:
+        _terminal(tour=tour)
+
+
+def _is_terminal() -> bool:
+    """Whether somebody sees a screen and has a keyboard; what is piped or logged is told as plain text."""
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    return all(stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb"
+
+
+def _terminal(*, tour: bool) -> None:
+    try:
+        from verger.demo.terminal import Terminal
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "textual":
+            raise
+        click.echo(
+            "The screen needs one library more: pip install 'verger[demo]'. Without it: --script, --web.",
+            err=True,
+        )
+        sys.exit(2)
+    from verger.demo.engine import Engine
+
+    async def show() -> None:
+        async with Engine() as engine:
+            screen = Terminal(engine, tour=tour)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                loop.add_signal_handler(number, screen.exit)
+            tuned()
+            await screen.run_async()
+
+    # The screen is drawn on the terminal itself: what is logged meanwhile is read when it is gone.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as logged:
+        try:
+            with redirect_stderr(logged):
+                asyncio.run(show())
+        finally:
+            logged.seek(0)
+            click.echo(logged.read(), nl=False, err=True)
 
 
 def _script() -> None:

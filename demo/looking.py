@@ -98,7 +98,7 @@ class Looking:
         view: View | None = row[self.side] if row is not None else None
         return view
 
-    def object(self) -> tuple[str, str, int] | None:
+    def chosen(self) -> tuple[str, str, int] | None:
         """The object that is looked at: resource, key, revision."""
         objects = _objects(self.view())
         if not objects:
@@ -129,7 +129,7 @@ class Looking:
         """Looks at the next object of the row."""
         objects = _objects(self.view())
         if objects:
-            chosen = self.object()
+            chosen = self.chosen()
             self._part = (objects.index(chosen) + 1) % len(objects) if chosen in objects else 0
 
     def aim(self, name: str) -> None:
@@ -196,7 +196,7 @@ class Looking:
 
     def why(self) -> list[dict[str, Any]]:
         """Why the object that is looked at is there, the last link first."""
-        chosen = self.object()
+        chosen = self.chosen()
         if chosen is None:
             return []
         side, moment = self.side, self.at

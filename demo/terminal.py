@@ -12,10 +12,11 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, VerticalScroll
 from textual.content import Content
+from textual.events import Click
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
-from verger.demo import panes
+from verger.demo import panels, panes
 from verger.demo.engine import Engine
 from verger.demo.looking import PANELS, SIDES, Looking
 from verger.demo.stage import Refused
@@ -63,6 +64,12 @@ class Pane(Widget):
         width, height = self.content_size
         return self._draw_pane(self._looking, width, height)
 
+    async def on_click(self, event: Click) -> None:
+        """Does what the text says that was clicked."""
+        action = event.style.meta.get(panes.CLICK)
+        if action is not None:
+            await self.app.run_action(action, self.app)
+
 
 class Help(ModalScreen[None]):
     """Every key, and what it does."""
@@ -76,18 +83,12 @@ class Help(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """The text, which may be longer than the screen."""
         with VerticalScroll(id="help"):
-            yield Static(
-                Content("\n").join(
-                    [
-                        Content.assemble((f"{key:>9}  ", "bold"), what)
-                        for key, what in (
-                            *((a["key"], f"{a['title']}. {a['what']}") for a in self._actions),
-                            ("", ""),
-                            *_MOVES,
-                        )
-                    ]
-                )
-            )
+            for action in self._actions:
+                yield Static(Content.styled(action["key"], "bold"))
+                yield Static(Content(f"{action['title']}. {action['what']}"))
+            for keys, what in _MOVES:
+                yield Static(Content.styled(keys, "bold"))
+                yield Static(Content(what))
 
 
 class Terminal(App[None]):
@@ -109,21 +110,24 @@ class Terminal(App[None]):
     .roomy #halves { height: 8; }
     .roomy #rows { height: 2fr; }
     .roomy #panels { height: 3fr; layout: grid; grid-size: 2 2; border: none; }
-    .roomy.touring #panels { grid-size: 2 3; grid-rows: 1fr 1fr 10; }
-    .roomy .panel { display: block; border: round $primary-muted; padding: 0 1; }
+    .roomy.touring #rows { height: 1fr; }
+    .roomy.touring #panels { grid-size: 2 3; grid-rows: 1fr 1fr 7; }
+    .roomy .panel { display: block; border: round $primary-muted; border-title-color: $foreground; padding: 0 1; }
     .roomy .panel.current { border: round $primary; }
     .roomy #tour { display: none; column-span: 2; }
     .roomy.touring #tour { display: block; }
     Help { align: center middle; }
-    #help { width: 90%; max-width: 110; height: auto; max-height: 90%; border: round $primary; padding: 0 1; background: $surface; }
+    #help { width: 92%; max-width: 110; height: auto; max-height: 90%; border: round $primary; padding: 0 1; background: $surface;
+            layout: grid; grid-size: 2; grid-columns: 10 1fr; grid-rows: auto; }
     """
+    TITLE = "verger demo"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,ctrl+c,ctrl+q", "quit", "quit", priority=True),
         Binding("question_mark", "help", "help"),
         Binding("t", "tour", "tour"),
         Binding("space", "tour_next", "next step"),
-        Binding("escape", "back", "back to now"),
+        Binding("escape", "leave", "back to now"),
         Binding("tab", "other_side", "other side", priority=True),
         Binding("up", "move(-1)", "up"),
         Binding("down", "move(1)", "down"),
@@ -143,7 +147,7 @@ class Terminal(App[None]):
     def __init__(self, engine: Engine, *, tour: bool = False) -> None:
         """`tour` begins with it."""
         super().__init__()
-        self._engine = engine
+        self.engine = engine
         self._toured = tour
         self._stale = True
         self._waiting: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue(WAITING_MAX)
@@ -160,13 +164,13 @@ class Terminal(App[None]):
                 yield Pane(panes.side(name), self.looking, id=name)
         yield Pane(panes.rows, self.looking, id="rows")
         with Container(id="panels"):
-            for name, draw in panes.DRAWN.items():
+            for name, draw in panels.DRAWN.items():
                 yield Pane(draw, self.looking, id=name, classes="panel")
         yield Pane(self._keys, self.looking, id="keys")
 
     def on_mount(self) -> None:
         """Binds the keys of the faults, and begins."""
-        for action in self._engine.actions:
+        for action in self.engine.actions:
             self.bind(action["key"], f"strike({action['name']!r})", description=action["title"])
         self.run_worker(self._work(), name="keys")
         self.set_interval(PERIOD, self._look)
@@ -197,7 +201,7 @@ class Terminal(App[None]):
         screen.set_class(roomy, "roomy")
         screen.set_class(self.size.height >= ROOMY[1], "tall")
         screen.set_class(touring, "touring")
-        numbered = panes.tabs(looking)
+        numbered = panels.tabs(looking)
         for number, name in numbered:
             pane = screen.get_child_by_id("panels").get_child_by_id(name)
             pane.set_class(name == looking.panel, "current")
@@ -217,9 +221,9 @@ class Terminal(App[None]):
                 Content.assemble(
                     (a["key"], "bold $text-accent"), f" {a['title'] if whole else a['name']}"
                 ),
-                f"app.strike({a['name']!r})",
+                f"strike({a['name']!r})",
             )
-            for a in self._engine.actions
+            for a in self.engine.actions
         ]
         moves = (("↑↓", "row"), ("tab", "side"), ("←→", "time"), ("a", "aim"))
         words += [Content.assemble((key, "bold $text-accent"), f" {what}") for key, what in moves]
@@ -245,12 +249,12 @@ class Terminal(App[None]):
 
     def action_strike(self, name: str) -> None:
         """Lets a fault loose: on what was chosen, or on somebody."""
-        targets = {action["name"]: action["target"] for action in self._engine.actions}
+        targets = {action["name"]: action["target"] for action in self.engine.actions}
         looking = self.looking
         target = {"controller": looking.controller, "namespace": looking.name}.get(
             targets[name], ""
         )
-        self._do(lambda: self._engine.act(name, target))
+        self._do(lambda: self.engine.act(name, target))
 
     def action_tour(self) -> None:
         """Begins the tour, from its beginning."""
@@ -258,26 +262,26 @@ class Terminal(App[None]):
         self._do(self._start_tour)
 
     async def _start_tour(self) -> None:
-        await self._engine.tour.start()
+        await self.engine.tour.start()
         self.looking.panel = "tour"
 
     def action_tour_next(self) -> None:
         """Goes on with the tour."""
-        self._engine.tour.next()
+        self.engine.tour.next()
 
-    def action_back(self) -> None:
+    def action_leave(self) -> None:
         """Looks at now, and when it does so already, ends the tour."""
         looking = self.looking
         if looking.at is not None or looking.mark is not None or looking.name:
             looking.at = looking.mark = None
             looking.name = ""
-        elif self._engine.tour.running:
-            self._do(self._engine.tour.stop)
+        elif self.engine.tour.running:
+            self._do(self.engine.tour.stop)
         self._stale = True
 
     def action_help(self) -> None:
         """Shows every key."""
-        self.push_screen(Help(self._engine.actions))
+        self.push_screen(Help(self.engine.actions))
 
     # What is looked at
 
