@@ -63,6 +63,7 @@ class Actions:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
+        self._turn = asyncio.Lock()
         self._random = random.Random(stage.seed)  # noqa: S311 - it must be the same again
 
     async def act(self, name: str, target: str = "") -> None:
@@ -70,7 +71,9 @@ class Actions:
         action = BY_NAME.get(name)
         if action is None:
             raise Refused(f"nothing is called {name[:40]!r}")
-        await action.do(self, target if action.target else "")
+        # One begins after the other: what starts over must not meet what begins.
+        async with self._turn:
+            await action.do(self, target if action.target else "")
 
     # Victims
 

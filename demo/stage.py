@@ -36,6 +36,7 @@ KEYS_PERIOD: Final = 2.0
 OUTAGE: Final = 3.0
 """Seconds for which somebody is dead, frozen or cut off."""
 HEALED_WITHIN: Final = 60.0
+"""Seconds; what was made and went between two lists of an informer is missed for half a minute (`reconcile.MADE`)."""
 YOU: Final = "you"
 
 
@@ -307,9 +308,13 @@ class Stage:
 
     async def start_over(self) -> None:
         """Ends every fault, and makes both sides what they were in the beginning."""
+        killed = [name for name, down in self.downs.items() if down == "killed"]
         for task in [task for task in self._tasks if task.get_name().startswith("fault")]:
             task.cancel()
             await asyncio.wait([task])
+        for name in killed:
+            # Whoever was to kill it may have been stopped before it was dead, and only then it can be started.
+            await self.ours.plane.faults.pause(name)
         await self.stop_twin()
         self.link.mend()
         self.link.thaw()

@@ -154,7 +154,7 @@ STEPS: Final = (
     ),
     Step(
         "A controller is cut off",
-        "Its requests fail and its watches are silent. When the connection is back ours is told of the difference, and keys that "
+        "Its requests fail and its watches are silent. When the connection is back ours sees what there is, and keys that "
         "failed are tried again. What the twin missed or failed to write is lost.",
         _striking("partition"),
     ),

@@ -112,13 +112,21 @@ class Subscription(Generic[V]):
         """What the handler has heard of."""
 
     def attach(self) -> None:
-        """Sees the world, and hears at once of what it has not seen."""
+        """Sees the world, and hears at once of all that there is: first of what is other than it was.
+
+        Of what has not changed too, since something may have come and gone meanwhile that hangs on it.
+        """
         if self._remove is not None:
             return
         changes = self.cache.attach(self._informer.cache)
         self._remove = self._informer.add_silent(self._handler)
+        told = {change.key for change in changes}
         for change in changes:
             self._handler(change)
+        for key in self.cache.keys():  # noqa: SIM118 - a Cache is not a mapping
+            if key not in told:
+                there = self.cache.get(key)
+                self._handler(Change(key, there, there))
 
     def detach(self) -> None:
         """Hears of nothing and sees nothing new, as if the connection were broken."""

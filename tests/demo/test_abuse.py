@@ -14,7 +14,7 @@ from verger.demo.engine import Engine
 from verger.demo.frames import LANES, ROWS
 from verger.demo.history import KEPT
 from verger.demo.score import KEPT as FAULTS_KEPT
-from verger.demo.stage import NAMESPACES_MAX, Refused
+from verger.demo.stage import HEALED_WITHIN, NAMESPACES_MAX, Refused
 
 from tests.demo.conftest import DEADLINE
 
@@ -61,7 +61,7 @@ async def abuse(seed: int, seconds: float) -> int:
                 async for frame in engine.frames():
                     assert len(frame["namespaces"]) <= ROWS + 1
                     break
-        await engine.stage.healed(DEADLINE)
+        await engine.stage.healed(HEALED_WITHIN)
         stage = engine.stage
         assert (stage.ours.wrong, stage.broken) == (0, "")
         assert len(stage.names) <= NAMESPACES_MAX

@@ -8,8 +8,10 @@ import pytest
 from verger.controllers.manager import UnknownController
 from verger.embed import BlockingPlane, ControlPlane
 from verger.embed.link import INFORMERS, UNREACHABLE
+from verger.store.backend import Row
 from verger.store.kinds import Kind
 from verger.watch.clock import FakeClock
+from verger.watch.event import Event
 
 TOKENS = "serviceaccount-token-controller"
 ACCOUNTS = "serviceaccount-controller"
@@ -56,6 +58,26 @@ async def test_requests_of_a_partitioned_controller_fail(plane: ControlPlane) ->
     assert plane.controllers.errors(ACCOUNTS)[-1] == f"team: {UNREACHABLE}"
     plane.faults.rejoin(ACCOUNTS)
     await advance(plane, 2.0)
+    assert (await plane.client.get(accounts, "default", "team"))["secrets"]
+
+
+async def test_what_was_made_and_went_unseen_is_made_again(plane: ControlPlane) -> None:
+    """The account has come and gone without a controller that had made it: nothing is different, and still it is missing."""
+    accounts = plane.kinds.core("ServiceAccount")
+    made = asyncio.Event()
+
+    def cut_off(event: Event[Row]) -> None:
+        if event.kind == "serviceaccounts" and not made.is_set():
+            plane.faults.partition(ACCOUNTS)  # within the commit, before anybody has heard of it
+            made.set()
+
+    plane.log.listen(cut_off)
+    await plane.client.create(plane.kinds.core("Namespace"), {"metadata": {"name": "team"}})
+    await made.wait()
+    await plane.client.delete(accounts, "default", "team")
+    await plane.settle()
+    plane.faults.rejoin(ACCOUNTS)
+    await plane.settle()
     assert (await plane.client.get(accounts, "default", "team"))["secrets"]
 
 
