@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from verger.demo.script import Scene
 
 
+_STARTED = 3.0
+"""Seconds after which all is loaded; nobody waits for the collector before he sees something."""
+
+
 @click.command()
 @click.option("--script", is_flag=True, help="Tell it as plain text, from beginning to end.")
 @click.option("--web", is_flag=True, help="Show it as a page, served on this machine alone.")
@@ -76,25 +80,25 @@ def _terminal(*, tour: bool) -> None:
             err=True,
         )
         sys.exit(2)
-    from verger.demo.engine import Engine
 
-    async def show() -> None:
-        async with Engine() as engine:
-            screen = Terminal(engine, tour=tour)
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                loop.add_signal_handler(number, screen.exit)
-            tuned()
-            await screen.run_async()
+    async def show() -> int:
+        screen = Terminal(tour=tour)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, screen.exit)
+        loop.call_later(_STARTED, tuned)
+        await screen.perform()
+        return screen.return_code or 0
 
     # The screen is drawn on the terminal itself: what is logged meanwhile is read when it is gone.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as logged:
         try:
             with redirect_stderr(logged):
-                asyncio.run(show())
+                code = asyncio.run(show())
         finally:
             logged.seek(0)
             click.echo(logged.read(), nl=False, err=True)
+    sys.exit(code)
 
 
 def _script() -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+import termios
 from collections.abc import Callable
 
 import aiohttp
@@ -84,3 +85,50 @@ async def test_page_is_served_until_it_is_interrupted() -> None:
         process.send_signal(signal.SIGINT)
         said = await process.communicate()
     assert (process.returncode, said[1]) == (0, b"")
+
+
+def test_without_a_terminal_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever pipes it gets text, and no screen full of control characters."""
+    told: list[bool] = []
+    monkeypatch.setattr("verger.cmd.demo.tune", lambda: None)
+    monkeypatch.setattr("verger.cmd.demo._script", lambda: told.append(True))
+    assert CliRunner().invoke(main, ["demo"]).exit_code == 0
+    assert told == [True]
+
+
+def test_library_of_the_screen_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has not installed it is told how, in one line, and what goes without it."""
+    monkeypatch.setattr("verger.cmd.demo.tune", lambda: None)
+    monkeypatch.setattr("verger.cmd.demo._is_terminal", lambda: True)
+    monkeypatch.delitem(sys.modules, "verger.demo.terminal", raising=False)
+    monkeypatch.setitem(sys.modules, "textual.app", None)
+    ran = CliRunner().invoke(main, ["demo"])
+    assert ran.exit_code == 2
+    assert re.fullmatch(r".*pip install 'verger\[demo\]'.*--script.*--web.*\n", ran.stderr)
+
+
+async def test_screen_ends_with_ctrl_c() -> None:
+    """On a real terminal: something is seen at once, then both sides, and afterwards the terminal is as it was."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    before = termios.tcgetattr(theirs)
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"}
+    )
+    shown = asyncio.StreamReader()
+    # The pipe closes what it reads from.
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(shown), os.fdopen(os.dup(ours), "rb", buffering=0)
+    )
+    try:
+        async with asyncio.timeout(DEADLINE):
+            await shown.readuntil(b"control planes are starting")
+            await shown.readuntil(b"0 wrong")
+            os.write(ours, b"\x03")
+            code = await process.wait()
+            await shown.readuntil(b"\x1b[?1049l")
+        assert (code, termios.tcgetattr(theirs)) == (0, before)
+    finally:
+        transport.close()
+        os.close(ours)
+        os.close(theirs)
