@@ -4,10 +4,9 @@ import asyncio
 import os
 import signal
 import sys
-import tempfile
 import time
 import webbrowser
-from contextlib import redirect_stderr, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -90,15 +89,7 @@ def _terminal(*, tour: bool) -> None:
         await screen.perform()
         return screen.return_code or 0
 
-    # The screen is drawn on the terminal itself: what is logged meanwhile is read when it is gone.
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as logged:
-        try:
-            with redirect_stderr(logged):
-                code = asyncio.run(show())
-        finally:
-            logged.seek(0)
-            click.echo(logged.read(), nl=False, err=True)
-    sys.exit(code)
+    sys.exit(asyncio.run(show()))
 
 
 def _script() -> None:

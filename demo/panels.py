@@ -148,14 +148,16 @@ def faults(looking: Looking, width: int, height: int) -> Content:
     wrong = {name: score[name]["wrong"] for name in SIDES}
     found = flowing(
         [
-            Content.assemble((f"{score['faults']}", "bold"), " faults"),
-            Content.assemble("ours got over ", (f"{score['healed']}", "bold")),
+            Content.assemble("faults ", (str(score["faults"]), "bold")),
+            Content.assemble("ours got over ", (str(score["healed"]), "bold")),
             Content(f"mean {seconds(score['mean_seconds'])}"),
             Content(f"longest {seconds(score['longest_seconds'])}"),
             Content.assemble(
-                "wrong now: ours ", (str(wrong["ours"]), BAD if wrong["ours"] else GOOD)
+                "wrong: ours ",
+                (str(wrong["ours"]), BAD if wrong["ours"] else GOOD),
+                ", twin ",
+                (str(wrong["twin"]), BAD if wrong["twin"] else GOOD),
             ),
-            Content.assemble("twin ", (str(wrong["twin"]), BAD if wrong["twin"] else GOOD)),
         ],
         width,
     )

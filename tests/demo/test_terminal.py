@@ -106,7 +106,7 @@ async def test_every_key_strikes_and_ours_heals() -> None:
         await pilot.press("4")
         await until(
             pilot,
-            lambda: f"{len(kinds)} faults   ours got over {len(kinds)}" in seen(terminal, "faults"),
+            lambda: f"faults {len(kinds)}   ours got over {len(kinds)}" in seen(terminal, "faults"),
         )
         await pilot.press("x")
         await until(pilot, lambda: "Nothing is there yet" in seen(terminal, "rows"))
@@ -207,3 +207,18 @@ async def test_quitting_leaves_no_task(key: str) -> None:
             await until(pilot, lambda: not terminal.is_running or terminal.return_code is not None)
         assert terminal.return_code == 0
     assert len(asyncio.all_tasks()) == before
+
+
+async def test_demo_that_is_broken_ends() -> None:
+    """Who started it is told that it failed, and nothing of what was at hand then."""
+    async with Engine(outage=OUTAGE, seed=7) as engine:
+        terminal = Terminal()
+        async with terminal.run_test(size=SMALL) as pilot:
+            # What no engine does: fail with something else than a refusal.
+            engine.act = broken  # type: ignore[method-assign]
+            await terminal.begin(engine)
+            await until(pilot, lambda: terminal.return_code == 1)
+
+
+async def broken(name: str, target: str = "") -> None:
+    raise RuntimeError(name, target)
