@@ -115,6 +115,8 @@ class Answer(_Headed):
         head = self._head(request, "" if bare else f"Content-Length: {len(body)}\r\n")
         writer = request.writer
         await writer.write(head if bare or request.method == "HEAD" else head + body)
+        # Many answers to a client that does not read are as much as a long one.
+        await writer.drain()
         self._eof_sent = True
         return writer
 

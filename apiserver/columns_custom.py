@@ -70,10 +70,14 @@ def _text(value: Any, _: float) -> Any:
     return encode(value).decode()
 
 
+_INT_64: Final = 2**63
+"""A column of integers shows what Go keeps in an int64, and nothing beyond it."""
+
+
 def _integer(value: Any, _: float) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return int(value)
+    return int(value) if abs(value) < _INT_64 else None
 
 
 def _number(value: Any, _: float) -> Any:

@@ -85,7 +85,7 @@ def requested_verb(method: str, resource: Resource, query: Query) -> str:
         case "GET" | "HEAD" if resource.legacy_watch or (
             query.flag("watch") and not resource.subresource
         ):
-            return "watch"
+            return "watch" if method == "GET" else ""  # it has no end that a head could tell of
         case "GET" | "HEAD":
             return "get" if named else "list"
         case "POST":
@@ -258,6 +258,8 @@ class Handlers:
 
     async def _watch(self, exchange: Exchange) -> StreamResponse:
         resource = exchange.resource
+        if exchange.request.version < HttpVersion11:
+            raise BadRequest("a watch comes in chunks, which HTTP/1.1 has")
         options, timeout = watch_options(exchange.query, resource.name)
         native = resource.kind.custom is None
         target = negotiate_stream(exchange.header("Accept"), protobuf=native)

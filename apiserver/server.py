@@ -15,13 +15,13 @@ from urllib.parse import unquote
 
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
-from aiohttp.web_server import Server
 from verger.apiserver.answers import Answer, page_not_found, status_headers
 from verger.apiserver.bodies import BODY_MAX
 from verger.apiserver.calls import Call, Listener
 from verger.apiserver.compression import compress, is_worthwhile
 from verger.apiserver.documents import Documents
 from verger.apiserver.handlers import Exchange, Handlers, requested_verb, verb_of
+from verger.apiserver.listening import Listening
 from verger.apiserver.metrics import Metrics
 from verger.apiserver.options import Query
 from verger.apiserver.paths import Document, Resource, Unrouted, asked, resolve
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
 
 KEEPALIVE: Final = 180.0
 """Seconds that an idle connection is kept: longer than clients keep theirs (Go: 90 s), so that it is they who close."""
-_BACKLOG: Final = 1024
-_LAST_WORDS: Final = 0.5
-"""Seconds that connections have to end when the server stops; their requests have been answered before."""
 _AUDIT_ID_MAX: Final = 64
 _LabelsOf = tuple[str, str, str, str, str]
 _NO_LABELS: Final[_LabelsOf] = ("", "", "", "", "")
@@ -75,8 +72,7 @@ class ApiServer:
         self._metrics = metrics
         self._clock = clock
         self._log = log
-        self._server: Server | None = None
-        self._listening: asyncio.Server | None = None
+        self._listening: Listening | None = None
         # Like a UUID: the first groups stand for this server, the last one counts its requests.
         self._audit_prefix = new_uid()[:-12]
         self._requests = 0
@@ -87,8 +83,9 @@ class ApiServer:
 
     async def start(self, host: str, port: int, context: ssl.SSLContext) -> tuple[str, int]:
         """Listens, and returns the address that was taken. Raises OSError."""
-        self._server = Server(
+        self._listening = Listening(
             self._handle,
+            context,
             request_factory=_request,
             handler_cancellation=True,  # a watch whose client has gone must not stay
             keepalive_timeout=KEEPALIVE,
@@ -97,35 +94,23 @@ class ApiServer:
             logger=_quoting_nothing(self._log),
             tcp_keepalive=True,
         )
-        self._listening = await asyncio.get_running_loop().create_server(
-            self._server, host, port, ssl=context, backlog=_BACKLOG, reuse_address=True
-        )
-        address = self._listening.sockets[0].getsockname()
-        return address[0], address[1]
+        return await self._listening.start(host, port)
 
     async def drain(self, timeout: float) -> None:
         """Ends watches in good order and waits until the requests in flight are answered, or the time is over."""
+        started = self._clock.monotonic()
         self._handlers.stop()
         if self._in_flight:
             self._quiet = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._quiet], timeout=timeout)
+        if self._listening is not None:
+            await self._listening.flushed(timeout - (self._clock.monotonic() - started))
 
     async def stop(self) -> None:
         """Closes the port and every connection."""
-        if self._server is None or self._listening is None:
-            return
-        self._listening.close()
-        await asyncio.sleep(0)  # requests that have come in are begun
-        server, self._server = self._server, None
-        transports = [handler.transport for handler in server.connections]
-        server.pre_shutdown()
-        await server.shutdown(_LAST_WORDS)
-        # TLS would wait for the farewell of clients that do not read: a pool of connections, say. All has been answered.
-        for transport in transports:
-            if transport is not None:
-                transport.abort()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)  # until the sockets are closed
+        if self._listening is not None:
+            listening, self._listening = self._listening, None
+            await listening.stop()
 
     # Requests
 

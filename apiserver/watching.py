@@ -171,6 +171,8 @@ class Watch:
         self._bookmark_due = False
         self._woken: asyncio.Future[None] | None = None
         """What the task waits for while it sleeps."""
+        self._failure: Exception | None = None
+        """What kept an event from being sent."""
         self._full = False
         """Whether the client has to read before more is written."""
         self._writing = False
@@ -181,7 +183,7 @@ class Watch:
     def stop(self, error: ApiError | None = None) -> None:
         """Ends the watch in good order, with an error as its last event if there is one."""
         self._ended = True
-        self._error = error
+        self._error = self._error or error
         self._wake()
 
     def cut(self) -> None:
@@ -215,6 +217,10 @@ class Watch:
             await self._send(request.writer)
         except ConnectionError:
             pass  # the client has gone, which is one way for a watch to end
+        except Exception:
+            # The answer has begun. It is broken off, so that nobody takes it for a whole one.
+            self.cut()
+            raise
         finally:
             for timer in self._timers:
                 timer.cancel()
@@ -232,6 +238,8 @@ class Watch:
                     events.append(end)
                 await self._write_all(writer, events)
             while not self._ended:
+                if self._failure is not None:
+                    raise self._failure
                 if self._full:
                     await self._drain(writer)
                 elif self._owed:
@@ -249,6 +257,7 @@ class Watch:
         except Expired as expired:
             self._error = Gone(f"too old resource version: {expired.requested} ({expired.oldest})")
         if self._error is not None:
+            self._held = None  # a watch that ends is not frozen any more
             await self._write(writer, encoder.error(self._error))
 
     def _pending(self) -> list[bytes]:
@@ -263,6 +272,7 @@ class Watch:
             await self._woken
         finally:
             self._woken = None
+            self._subscription.rest()
 
     def _listen(self) -> None:
         self._subscription.waiter().add_done_callback(self._push)
@@ -277,8 +287,9 @@ class Watch:
             return
         try:
             found = self._pending()
-        except Expired:
-            self._wake()  # it will find that, too
+        except Exception as error:
+            self._failure = error
+            self._wake()
             return
         except ApiError as error:
             self.stop(error)
@@ -324,10 +335,12 @@ class Watch:
         later = self._clock.call_later
 
         def tick() -> None:
-            if self._writing and self._written == self._written_at_tick:
-                # The same write as a period ago: the client does not read.
-                if request.transport is not None:
-                    request.transport.abort()
+            transport = request.transport
+            stuck = self._writing and self._written == self._written_at_tick
+            if transport is not None and (stuck or not transport.is_reading()):
+                # The same write as a period ago: the client does not read. Or it has sent so many requests behind this
+                # one that nothing more is read of it: nobody would notice that it has gone.
+                transport.abort()
                 return
             self._written_at_tick = self._written
             self._bookmark_due = self._bookmarks

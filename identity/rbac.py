@@ -27,7 +27,12 @@ _RESOURCES: Final = (CLUSTER_ROLES, ROLES, CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS)
 ALL: Final = "*"
 DECIDED_MAX: Final = 4096
 """Decisions that are kept until the policy changes."""
+DECIDED_LENGTH: Final = 1024
+"""Characters of a question whose answer is kept: who asks for a review chooses them."""
 
+_Question = tuple[str, tuple[str, ...], str, str, str, str, str, str]
+"""User, groups, verb, resource, path, group, subresource, namespace: all that decides but for the name. A resource and
+a path of the same spelling are two things."""
 Subject = tuple[str, str]
 """A kind of subject (User or Group), and the name that it has in requests."""
 RoleKey = tuple[str, str]
@@ -258,7 +263,7 @@ class Rbac:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._generation = -1
-        self._decided: dict[tuple[object, ...], Decision] = {}
+        self._decided: dict[_Question, Decision] = {}
         """What has been decided since the policy last changed, for objects of whatever name."""
 
     def decide(self, attributes: Attributes) -> Decision:
@@ -266,12 +271,13 @@ class Rbac:
         if self._generation != (generation := self._policy.generation()):
             self._decided.clear()
             self._generation = generation
-        user, about = attributes.user, attributes.resource or attributes.path
+        user = attributes.user
         key = (
             user.name,
             user.groups,
             attributes.verb,
-            about,
+            attributes.resource,
+            attributes.path,
             attributes.group,
             attributes.subresource,
             attributes.namespace,
@@ -280,7 +286,7 @@ class Rbac:
         if known is not None:
             return known
         decision, named = self._decide(attributes)
-        if not named:
+        if not named and sum(map(len, (*key[:1], *user.groups, *key[2:]))) <= DECIDED_LENGTH:
             if len(self._decided) >= DECIDED_MAX:
                 self._decided.clear()
             self._decided[key] = decision

@@ -265,6 +265,11 @@ class Subscription:
             raise self._expired or Expired(0, 0)
         return self._cursor.waiter()
 
+    def rest(self) -> None:
+        """Whoever took a waiter does something else now, and does not wait."""
+        if self._cursor is not None:
+            self._cursor.rest()
+
     async def read(self) -> "list[Event[Row] | WatchEvent | Bookmark]":
         """What comes next, at least one thing: events, and a bookmark behind the initial ones. Raises Expired."""
         out: list[Event[Row] | WatchEvent | Bookmark] = []

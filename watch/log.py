@@ -299,6 +299,10 @@ class Cursor(Generic[V]):
             topic.waiting.add(self)
         return future
 
+    def rest(self) -> None:
+        """The reader is awake, and waits for nothing until it takes a waiter again."""
+        self._topic_log.waiting.discard(self)
+
     def notify(self, event: Event[V], position: int) -> bool:
         """Called by the topic with a new event; returns whether the reader was woken and waits no more."""
         if (

@@ -605,6 +605,27 @@ def test_deprecated_kinds_warn(ask: Ask, path: str, warning: str | None) -> None
     assert ask("GET", path).headers["Warning"] == expected
 
 
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        pytest.param(("HEAD", "1.1"), b"405", id="a head, which has no end"),
+        pytest.param(("GET", "1.0"), b"400", id="an old client, which knows no chunks"),
+    ],
+)
+def test_watch_that_cannot_be_sent_is_refused(
+    api: Api, request_: tuple[str, str], status: bytes
+) -> None:
+    """The next answer on that connection is one."""
+    method, version = request_
+    path = f"{CONFIG_MAPS}?watch=1&timeoutSeconds=1"
+    first = asks(api, version, "Connection: keep-alive", path=path).replace(
+        b"GET", method.encode(), 1
+    )
+    answer = api.raw(first + asks(api, "1.1", "Connection: close"))
+    assert answer.startswith(f"HTTP/{version} ".encode() + status)
+    assert b"\r\n\r\nHTTP/1.1 200 OK" in answer or b"}HTTP/1.1 200 OK" in answer.replace(b"\n", b"")
+
+
 # What goes over the wire
 
 

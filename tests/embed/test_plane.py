@@ -1,6 +1,7 @@
 """embed/plane.py: a plane starts ready, stops without a trace, and shares nothing with others."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import select
@@ -114,6 +115,21 @@ async def test_stop_does_not_wait_for_the_farewell_of_clients() -> None:
         # What is sent to a socket that is closed is answered by a reset.
         client.sendall(b"?")
         assert await asyncio.to_thread(poll.poll, 5000)
+
+
+async def test_handshake_that_goes_on_ends_with_the_plane() -> None:
+    """Whoever has connected and said nothing yet is not served by a plane that has stopped."""
+    plane = ControlPlane()
+    await plane.start()
+    host, port = plane.url.removeprefix("https://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    assert (
+        await status_of(plane, "/readyz") == 200
+    )  # so that the first connection has been accepted
+    await plane.stop()
+    with contextlib.suppress(ConnectionResetError):
+        assert await asyncio.wait_for(reader.read(), DEADLINE) == b""
+    writer.close()
 
 
 async def test_start_that_is_overtaken_by_a_stop_fails() -> None:

@@ -57,10 +57,9 @@ class Abused:
 
     def transports(self) -> list[asyncio.Transport]:
         """The server's side of its connections."""
-        server = self.plane._started().server._server
-        assert server is not None
-        found = (connection.transport for connection in server.connections)
-        return [transport for transport in found if isinstance(transport, asyncio.Transport)]
+        listening = self.plane._started().server._listening
+        assert listening is not None
+        return listening.transports
 
 
 def _buffered(transport: Any) -> int:

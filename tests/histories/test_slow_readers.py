@@ -148,3 +148,17 @@ async def test_late_reader_is_told_that_history_is_gone(abused: Abused) -> None:
     assert (last, status["code"], status["reason"]) == ("ERROR", 410, "Expired")
     assert numbers == list(range(len(numbers)))
     assert [type_ for type_, _ in told] == ["ADDED", *["MODIFIED"] * (len(told) - 1)]
+
+
+async def test_answers_that_nobody_reads_are_held_back(abused: Abused) -> None:
+    """A client that asks and asks, and does not read, is answered no further than it reads."""
+    await _write(abused, 1)
+    get = abused.server.request("GET", "/api/v1/namespaces/default/configmaps/a")
+    async with connected(abused.server, receive_buffer=4096) as wire:
+        wire.transport.pause_reading()
+        for _ in range(300):  # 30 MB of answers
+            wire.send(get)
+            await asyncio.sleep(0)
+        for _ in range(3000):
+            await asyncio.sleep(0)
+        assert abused.buffered() < HELD_MAX

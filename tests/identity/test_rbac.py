@@ -1,5 +1,6 @@
 """Role-based access: what a rule covers, whom a binding means, and the index against a plain reading."""
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -259,6 +260,35 @@ def test_what_is_allowed_for_one_name_is_not_for_another() -> None:
         assert rbac.decide(asks("get", "pods", name="mine")).allowed
         assert not rbac.decide(asks("get", "pods", name="yours")).allowed
         assert not rbac.decide(asks("get", "pods")).allowed
+
+
+def test_resource_and_path_of_one_spelling_are_two_things() -> None:
+    """Whoever asks for a review chooses the text: an answer about one must not be taken for the other."""
+    world = Bindings()
+    world.role("all", rule("get", "*"))
+    world.role("urls", rule("get", urls="*"))
+    world.bind("b", "ClusterRole all", "User jane")
+    world.bind("c", "ClusterRole urls", "User bob")
+    rbac = Rbac(world.policy)
+    bob = User("bob")
+    odd = asks("get")._replace(other_resource="/metrics")
+    assert rbac.decide(odd).allowed
+    assert not rbac.decide(asks("get", path="/metrics")).allowed
+    assert rbac.decide(asks("get", path="secrets", user=bob)).allowed
+    assert not rbac.decide(asks("get", "secrets", user=bob)).allowed
+
+
+def test_long_questions_are_not_kept() -> None:
+    """Memory is bounded by their length too, and not by their number alone."""
+    rbac = Rbac(Bindings().policy)
+    tracemalloc.start()
+    try:
+        for number in range(50):
+            rbac.decide(asks("get", path=f"/{number}" + "x" * 100_000))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000
 
 
 def test_binding_that_names_somebody_twice_gives_its_role_once() -> None:
