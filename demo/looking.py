@@ -81,10 +81,10 @@ class Looking:
             for view in self._ask("at", (side, at), lambda: self._engine.at(side, at))
         }
         now = {row["name"]: row for row in rows}
-        gone = [name for name in then if name not in now][: max(0, ROWS_MAX - len(rows))]
+        others = [name for name in then if name not in now][: max(0, ROWS_MAX - len(rows))]
         return [
             {"name": name, "ours": None, "twin": None} | now.get(name, {}) | {side: then.get(name)}
-            for name in [*gone, *now]
+            for name in [*others, *now]
         ]
 
     def row(self) -> dict[str, Any] | None:

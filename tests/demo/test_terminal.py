@@ -44,23 +44,23 @@ def struck(engine: Engine, number: int) -> bool:
     return engine.stage.score.count >= number
 
 
-def board(app: App[object]) -> Board:
+def board(app: App[None]) -> Board:
     """What is on the screen, below the help where that is open."""
     found = app.screen_stack[1]
     assert isinstance(found, Board)
     return found
 
 
-def panes(app: App[object]) -> list[Pane]:
+def panes(app: App[None]) -> list[Pane]:
     return list(board(app).query(Pane))
 
 
-def displayed(app: App[object]) -> list[str | None]:
+def displayed(app: App[None]) -> list[str | None]:
     """The panels that there is room for."""
     return [pane.id for pane in panes(app) if "panel" in pane.classes and pane.content_size]
 
 
-def seen(app: App[object], name: str | None) -> str:
+def seen(app: App[None], name: str | None) -> str:
     """The text of a pane, in the room that it has."""
     pane = next(pane for pane in panes(app) if pane.id == name)
     return "\n".join(line.rstrip() for line in pane.render().plain.split("\n"))
