@@ -276,6 +276,42 @@ def test_resource_and_path_of_one_spelling_are_two_things() -> None:
     assert not rbac.decide(asks("get", path="/metrics")).allowed
     assert rbac.decide(asks("get", path="secrets", user=bob)).allowed
     assert not rbac.decide(asks("get", "secrets", user=bob)).allowed
+    assert rbac.decide(asks("get", path="/metrics", user=bob)).allowed
+
+
+@pytest.mark.parametrize(
+    ("allowed", "other"),
+    [
+        pytest.param(asks("get", path="/a"), asks("get", path="/b"), id="path"),
+        pytest.param(asks("get", "pods", "ns"), asks("get", "secrets", "ns"), id="resource"),
+        pytest.param(asks("get", "pods", "ns"), asks("list", "pods", "ns"), id="verb"),
+        pytest.param(asks("get", "pods", "ns"), asks("get", "pods", "other"), id="namespace"),
+        pytest.param(asks("get", "pods", "ns"), asks("get", "pods/log", "ns"), id="part"),
+        pytest.param(asks("get", "pods", "ns"), asks("get", "pods", "ns", group="x"), id="group"),
+        pytest.param(
+            asks("get", "pods", "ns"), asks("get", "pods", "ns", user=User("bob")), id="user"
+        ),
+        pytest.param(
+            asks("get", "nodes"), asks("get", "nodes", user=User("jane")), id="groups of the user"
+        ),
+    ],
+)
+def test_what_was_decided_is_for_that_question_alone(
+    allowed: Attributes, other: Attributes
+) -> None:
+    """Whichever of two questions comes first, each has its own answer, and keeps it."""
+    world = Bindings()
+    world.role("r", rule("get", urls="/a"))
+    world.bind("r", "ClusterRole r", "User jane")
+    world.role("n", rule("get", "nodes"))
+    world.bind("n", "ClusterRole n", "Group devs")
+    world.role("ns/p", rule("get", "pods"))
+    world.bind("ns/p", "Role p", "User jane")
+    for order in ((allowed, other), (other, allowed)):
+        rbac = Rbac(world.policy)
+        for _ in range(2):
+            for question in order:
+                assert rbac.decide(question).allowed is (question is allowed)
 
 
 def test_long_questions_are_not_kept() -> None:
