@@ -58,27 +58,23 @@ class Encoder:
         self._kind = kind
         self._target = target
         self._messages = messages if target.media_type == PROTOBUF else None
-        self._plain = self._messages is None and not target.form
         self.content_type = STREAM if self._messages is not None else JSON
         self._include = include
         self._now = now
         self._defined = False
         # Chunks are kept with their rows, under the type of the event and the kind that shows it.
-        self._keys = {type_: (type_, kind) for type_ in EventType}
+        self._keys = {type_: (target.media_type, type_, kind) for type_ in EventType}
 
     def event(self, type_: EventType, row: Row) -> bytes:
         """One event."""
-        if self._plain:
+        if not self._target.form:
             key = self._keys[type_]
             views = row.views
             event: bytes | None = views.get(key) if views is not None else None
             if event is None:
-                data = json_of(self._kind, row)
-                event = chunk(b'{"type":"%b","object":%b}\n' % (type_.value.encode(), data))
+                event = chunk(self._line(type_, row))
                 row.view(key, lambda _: event)
             return event
-        if self._messages is not None and not self._target.form:
-            return self._framed(self._messages, type_, row)
         # Tables are made from the stored form, whichever kind shows it.
         obj = row.object if self._target.form == "Table" else object_of(self._kind, row)
         return self._wrapped(type_.value, obj, str(row.revision), include=self._include)
@@ -123,15 +119,10 @@ class Encoder:
             return chunk(self._messages.event(type_, self._messages.value(obj, type_name)))
         return chunk(encode({"type": type_, "object": obj}) + b"\n")
 
-    def _framed(self, messages: Messages, type_: EventType, row: Row) -> bytes:
-        kind = self._kind
-
-        def make(row: Row) -> bytes:
-            sealed = messages.row(kind, row, object_of)
-            return chunk(messages.event(type_.value, sealed))
-
-        frame: bytes = row.view(("protobuf", type_, kind), make)
-        return frame
+    def _line(self, type_: EventType, row: Row) -> bytes:
+        if self._messages is not None:
+            return self._messages.event(type_.value, self._messages.row(self._kind, row, object_of))
+        return b'{"type":"%b","object":%b}\n' % (type_.value.encode(), json_of(self._kind, row))
 
 
 async def refused(
