@@ -83,6 +83,10 @@ class Manager:
         """Whether no controller has anything to do."""
         return all(runner.idle for runner in self._runners.values())
 
+    def delay(self, name: str, seconds: float) -> None:
+        """Lets a controller be that much behind what happens, from its next start. Raises UnknownController."""
+        self._runner(name).delay = seconds
+
     def busy(self) -> list[str]:
         """What the controllers that run have to do at once, in words; nothing when they are idle."""
         return [

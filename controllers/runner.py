@@ -44,6 +44,8 @@ class Runner(Generic[K]):
         self._log = log.bind(controller=reconciler.name)
         self._queue: WorkQueue[K] | None = None
         self._synced = asyncio.Event()
+        self.delay = 0.0
+        """Seconds between what it hears and its work."""
         self.errors: deque[str] = deque(maxlen=_ERRORS_KEPT)
         """The last errors, newest last, for those who ask what is wrong."""
 
@@ -117,13 +119,14 @@ class Runner(Generic[K]):
 
     def _enqueue(self, queue: WorkQueue[K], subscriber: Subscriber) -> Enqueue[K]:
         """What the controller says that a key needs work with; origins note what it has just heard."""
-        origins = self._origins
-        if origins is None:
+        origins, least = self._origins, self.delay
+        if origins is None and not least:
             return queue.add_after
 
         def enqueue(key: K, delay: float = 0.0) -> None:
-            origins.caused(self.name, key, subscriber.heard)
-            queue.add_after(key, delay)
+            if origins is not None:
+                origins.caused(self.name, key, subscriber.heard)
+            queue.add_after(key, max(delay, least))
 
         return enqueue
 

@@ -1,7 +1,7 @@
 """How a plane is set up."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
@@ -27,6 +27,9 @@ class PlaneOptions:
     """The port to listen on, 0 for any that is free."""
     controllers: Sequence[str] = ("*",)
     """Which controllers run: names, `-name` to leave one out, `*` for all others."""
+    delays: Mapping[str, float] = field(default_factory=dict)
+    """Seconds that controllers, by name, are behind what happens: accounts or tokens that come late, as they may in a
+    cluster, for clients that should have the patience."""
     token_secrets: Literal["auto", "on-request"] = "auto"
     """Whether every account gets a token Secret, or only those that a user creates are filled."""
     pod_tokens: Literal["projected", "secret"] = "projected"

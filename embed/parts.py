@@ -161,6 +161,8 @@ class Parts:
             # What serves custom kinds is a part of the server, and not for choice.
             always, *names = self.manager.names
             self.controllers = [always, *selected(options.controllers, names)]
+            for name, seconds in options.delays.items():
+                self.manager.delay(name, seconds)
         except UnknownController as error:
             raise StartError(f"--controllers: {error}") from None
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from verger.embed import BlockingPlane, ControlPlane, Unsettled
+from verger.embed import BlockingPlane, ControlPlane, StartError, Unsettled
 from verger.store.errors import NotFound
 from verger.store.objects import name_of, uid_of
+from verger.watch.clock import FakeClock
 from verger.watch.event import Event, EventType
 
 
@@ -145,6 +146,32 @@ async def test_another_object_of_that_name_goes_before_the_first_one_comes_back(
         (EventType.DELETED, uid_of(second)),
         (EventType.ADDED, uid_of(first)),
     ]
+
+
+async def test_accounts_and_tokens_that_come_late() -> None:
+    """A client that wants one at once meets what it may meet in a cluster; one that waits gets it."""
+    clock = FakeClock()
+    late = {"serviceaccount-controller": 3.0, "serviceaccount-token-controller": 5.0}
+    async with ControlPlane(delays=late, clock=clock) as plane:
+        kinds, client = plane.kinds, plane.client
+        await client.create(kinds.core("Namespace"), {"metadata": {"name": "team"}})
+        await plane.settle()
+        with pytest.raises(NotFound):
+            await client.get(kinds.core("ServiceAccount"), "default", "team")
+        await clock.advance(3)
+        await plane.settle()
+        account = await client.get(kinds.core("ServiceAccount"), "default", "team")
+        assert not account.get("secrets")
+        await clock.advance(5)
+        await plane.settle()
+        account = await client.get(kinds.core("ServiceAccount"), "default", "team")
+        assert account["secrets"]
+
+
+async def test_delay_of_nobody_is_refused() -> None:
+    """A name that is misspelled would delay nothing."""
+    with pytest.raises(StartError, match="acounts"):
+        await ControlPlane(delays={"acounts": 1.0}).start()
 
 
 def test_plane_serves_programs_without_a_loop() -> None:
