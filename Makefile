@@ -37,10 +37,9 @@ serve: $(VENV)/.installed
 demo: $(VENV)/.installed
 	@$(BIN)/verger demo $(ARGS)
 
-# Both at once: half of the tests' time is other programs' that they wait for.
+# All at once: half of the tests' time is other programs' that they wait for.
 test: $(VENV)/.installed $(NODE)/.installed
-	@$(MAKE) --no-print-directory -j 2 check unit
-	@$(MAKE) --no-print-directory examples
+	@$(MAKE) --no-print-directory -j 3 check unit examples
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

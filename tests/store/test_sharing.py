@@ -154,7 +154,9 @@ class Workload:
             self.hold(obj)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 8))]
+)
 async def test_objects_that_were_handed_out_are_never_changed(store: Store, seed: int) -> None:
     """After thousands of writes of all sorts every row says what its bytes say, and every object what it said then."""
     work = Workload(store, seed)
