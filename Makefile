@@ -37,9 +37,10 @@ serve: $(VENV)/.installed
 demo: $(VENV)/.installed
 	@$(BIN)/verger demo $(ARGS)
 
-# All at once: half of the tests' time is other programs' that they wait for.
+# Both at once: half of the tests' time is other programs' that they wait for.
 test: $(VENV)/.installed $(NODE)/.installed
-	@$(MAKE) --no-print-directory -j 3 check unit examples
+	@$(MAKE) --no-print-directory -j 2 check unit
+	@$(MAKE) --no-print-directory examples
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .
