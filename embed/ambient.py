@@ -21,6 +21,7 @@ def point(monkeypatch: pytest.MonkeyPatch, kubeconfig: Path) -> None:
     for name in IN_CLUSTER:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    for name, module in list(sys.modules.items()):
+    # A copy is made in one step: other threads may import meanwhile.
+    for name, module in sys.modules.copy().items():
         if name.partition(".")[0] in _REMEMBER and _REMEMBERED in vars(module):
             monkeypatch.setattr(module, _REMEMBERED, str(kubeconfig))
