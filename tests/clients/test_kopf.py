@@ -222,7 +222,8 @@ def test_kind_of_its_own_comes_while_the_operator_runs(
         assert verger.requests.of(verb="list", resource="ships").count >= 2
         verger.delete(a["apiVersion"], "Ship", "a", namespace)
         until(verger, lambda: is_gone(verger, a))
-    assert reasons(verger, namespace) == {"Scuttled"}
+        # Events are posted by a queue of their own, which may be behind the deletion.
+        until(verger, lambda: reasons(verger, namespace) == {"Scuttled"})
 
 
 def test_operator_that_is_restarted_goes_on(
